@@ -1,0 +1,1 @@
+"""Figures: tables in, drawings out. No statistics are computed here."""

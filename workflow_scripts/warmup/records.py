@@ -1,0 +1,70 @@
+"""Writing results: whole or not at all, encoded the same way everywhere."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars
+import pyarrow
+import pyarrow.parquet
+
+
+def replace_atomically(path: str | Path, write: Any) -> None:
+    """Call `write(temporary path)`, make it durable, and put it in place of `path` in one step."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(temporary)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(value: Mapping[str, Any], path: str | Path) -> None:
+    """`value` as indented, key-sorted JSON; NaN and infinities are refused, since JSON has none."""
+    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    replace_atomically(path, lambda temporary: temporary.write_text(text))
+
+
+def write_parquet(table: pyarrow.Table, path: str | Path) -> None:
+    """`table` as Parquet: zstd, floats byte-stream-split without dictionary (measured smallest, see docs/LOG.md)."""
+    floats = [field.name for field in table.schema if pyarrow.types.is_floating(field.type)]
+    others = [field.name for field in table.schema if pyarrow.types.is_string(field.type)]
+    replace_atomically(
+        path,
+        lambda temporary: pyarrow.parquet.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            use_dictionary=others or False,
+            use_byte_stream_split=floats or False,
+        ),
+    )
+
+
+def write_table(frame: polars.DataFrame, *paths: str | Path) -> None:
+    """A statistics table at every path given, `.parquet` or `.csv` by its ending (lists become JSON text in CSV)."""
+    for path in map(Path, paths):
+        if path.suffix == ".parquet":
+            replace_atomically(path, lambda temporary: frame.write_parquet(temporary, compression="zstd"))
+        elif path.suffix == ".csv":
+            flat = frame.with_columns(
+                polars.col(name).map_elements(lambda cell: json.dumps(cell.to_list()), return_dtype=polars.String)
+                for name, kind in frame.schema.items()
+                if isinstance(kind, polars.List)
+            )
+            replace_atomically(path, flat.write_csv)
+        else:
+            raise ValueError(f"{path}: a table is written as .parquet or .csv")
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
