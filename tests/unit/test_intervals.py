@@ -1,0 +1,118 @@
+"""Intervals agree with scipy and statsmodels, and say "cannot say" where there is nothing to say."""
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from warmup.statistics import intervals
+
+SAMPLE = [0.31, -0.12, 0.44, 0.05, 0.27, 0.19, -0.03]
+
+
+@given(st.integers(1, 60), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.99]))
+def test_wilson_agrees_with_scipy_and_statsmodels(trials: int, share: float, confidence: float) -> None:
+    successes = round(share * trials)
+    found = intervals.wilson(successes, trials, confidence)
+    expected = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    assert found.low == pytest.approx(expected.low, abs=1e-12)
+    assert found.high == pytest.approx(expected.high, abs=1e-12)
+    assert (found.low, found.high) == pytest.approx(
+        proportion_confint(successes, trials, 1 - confidence, method="wilson"), abs=1e-9
+    )
+
+
+def test_paired_t_agrees_with_scipy() -> None:
+    found = intervals.paired_t(SAMPLE, 0.9)
+    expected = stats.ttest_1samp(SAMPLE, 0.0)
+    limits = expected.confidence_interval(0.9)
+    assert (found.low, found.high) == pytest.approx((limits.low, limits.high))
+    assert intervals.t_p_value(expected.statistic, len(SAMPLE) - 1) == pytest.approx(expected.pvalue)
+
+
+def test_paired_t_with_a_pooled_variance_uses_its_degrees_of_freedom() -> None:
+    found = intervals.paired_t([1.0], 0.95, variance=4.0, freedom=12)
+    assert found.high == pytest.approx(1.0 + stats.t.ppf(0.975, 12) * 2.0)
+    with pytest.raises(ValueError, match="degrees of freedom"):
+        intervals.paired_t(SAMPLE, variance=4.0)
+
+
+def test_bca_agrees_with_scipy_when_it_may_speak() -> None:
+    sample = numpy.random.default_rng(1).exponential(size=40)
+    found = intervals.bca(sample, 0.95, seed=5)
+    expected = stats.bootstrap((sample,), numpy.mean, method="BCa", rng=numpy.random.default_rng(5)).confidence_interval
+    assert (found.low, found.high) == (expected.low, expected.high)
+
+
+def test_max_t_critical_is_the_studentised_range_when_the_variance_is_all_but_known() -> None:
+    arms = 4
+    expected = stats.studentized_range.ppf(0.95, arms, numpy.inf) / numpy.sqrt(2.0)
+    assert intervals.max_t_critical(intervals.all_pairs(arms), 400) == pytest.approx(expected, abs=0.06)
+
+
+def test_max_t_of_one_contrast_is_student_t() -> None:
+    found = intervals.max_t_critical([[1.0, -1.0]], 9)
+    assert found == pytest.approx(stats.t.ppf(0.975, 9), abs=0.04)
+
+
+def test_max_t_lies_between_one_comparison_and_bonferroni() -> None:
+    contrasts = intervals.all_pairs(6)
+    critical = intervals.max_t_critical(contrasts, 9)
+    assert stats.t.ppf(0.975, 9) < critical < stats.t.ppf(1 - 0.025 / len(contrasts), 9)
+
+
+def test_max_t_ignores_what_a_seed_adds_to_all_arms() -> None:
+    values = numpy.random.default_rng(2).normal(size=(6, 3))
+    contrasts = intervals.all_pairs(3)
+    plain = intervals.max_t(values, contrasts)
+    shifted = intervals.max_t(values + numpy.arange(6)[:, None] * 10.0, contrasts)
+    assert [one.low for one in plain] == pytest.approx([one.low for one in shifted])
+    with pytest.raises(ValueError, match="sum to 0"):
+        intervals.max_t(values, [[1.0, 0.0, 0.0]])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_and_bonferroni_agree_with_statsmodels(p_values: list[float]) -> None:
+    for ours, name in ((intervals.holm, "holm"), (intervals.bonferroni, "bonferroni")):
+        assert ours(p_values) == pytest.approx(multipletests(p_values, method=name)[1])
+
+
+def test_an_untested_member_still_counts_in_the_family() -> None:
+    assert intervals.bonferroni([0.01, None]) == [0.02, None]
+    assert intervals.holm([0.01, None, 0.02]) == [0.03, None, 0.04]
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (intervals.paired_t([]), "no values"),
+        (intervals.paired_t([0.2]), "one value has no spread"),
+        (intervals.paired_t([0.1, 0.1, 0.1]), "do not vary"),
+        (intervals.paired_t([0.1 + 0.2, 0.3, 0.3]), "do not vary"),
+        (intervals.wilson(0, 0), "no trials"),
+        (intervals.bca(SAMPLE), "BCa needs"),
+        (intervals.bca([0.1] * 30), "do not vary"),
+        (intervals.bca(range(30), 1 - 0.05 / 12), "cannot reach"),
+        (intervals.percentile([numpy.nan] * 10 + [1.0] * 90, 1.0, n=5), "undefined"),
+        (intervals.max_t([[1.0, 2.0]], [[1.0, -1.0]])[0], "no spread"),
+        (intervals.max_t([[1.0, 2.0], [2.0, 3.0]], [[1.0, -1.0]])[0], "do not vary"),
+    ],
+)
+def test_degenerate_samples_cannot_say(found: intervals.Interval, reason: str) -> None:
+    assert not found.known and found.low is None and found.high is None
+    assert found.verdict == intervals.CANNOT_SAY
+    assert found.note.startswith("cannot say: ") and reason in found.note
+
+
+def test_values_that_are_not_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        intervals.paired_t([1.0, float("nan")])
+
+
+def test_percentile_agrees_with_numpy() -> None:
+    draws = numpy.random.default_rng(3).normal(size=999)
+    found = intervals.percentile(draws, 0.0, n=10, confidence=0.9)
+    assert (found.low, found.high) == pytest.approx(tuple(numpy.quantile(draws, [0.05, 0.95])))

@@ -1,0 +1,273 @@
+"""Intervals shared by all statistics: Wilson, t, max-t, BCa, bootstrap percentiles.
+
+What comes in: plain numbers or numpy arrays. What goes out: an `Interval`, which either holds numbers or says in words
+why there are none ("cannot say"). Only numpy and scipy.special are imported here, so that a rule starts quickly.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+from typing import Any
+
+import numpy
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+CANNOT_SAY = "cannot say"
+"""The word that stands in a `verdict` column where the data do not support a number."""
+
+MAX_T_DRAWS = 40_000
+"""Simulated studies behind a max-t critical value; the 95 % point is then known to about 0.02."""
+
+BCA_MINIMUM = ((0.90, 20), (0.95, 20))
+"""(confidence, fewest values) where BCa covers at least the nominal less 2 % (simulation table, docs/statistics.md).
+
+Asked for a higher confidence than the last entry, BCa cannot say: its tails come from too few distinct resamples."""
+
+Floats = NDArray[numpy.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its limits, or a reason why there is none.
+
+    `low` and `high` are None together, and then `note` says why; `estimate` may be known without limits (one seed).
+    `n` counts the independent values behind it; `confidence` is two-sided, e.g. 0.95.
+    """
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    n: int
+    confidence: float
+    note: str = ""
+
+    @property
+    def known(self) -> bool:
+        """True where the limits are numbers."""
+        return self.low is not None and self.high is not None
+
+    @property
+    def verdict(self) -> str:
+        """`ok`, or `cannot say`: the value of a table's `verdict` column."""
+        return "ok" if self.known else CANNOT_SAY
+
+    def columns(self, name: str) -> dict[str, Any]:
+        """Table cells `<name>`, `<name>_low`, `<name>_high`."""
+        return {name: self.estimate, f"{name}_low": self.low, f"{name}_high": self.high}
+
+
+def unknown(reason: str, *, n: int, confidence: float, estimate: float | None = None) -> Interval:
+    """An interval without limits, for the stated reason."""
+    return Interval(estimate, None, None, n, confidence, f"{CANNOT_SAY}: {reason}")
+
+
+def t_quantile(probability: float, freedom: float) -> float:
+    """Quantile of Student's t with `freedom` degrees of freedom (not necessarily whole)."""
+    return float(special.stdtrit(freedom, probability))
+
+
+def t_p_value(statistic: float, freedom: float) -> float:
+    """Two-sided p of a t statistic."""
+    return float(2.0 * special.stdtr(freedom, -abs(statistic)))
+
+
+def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval of a proportion (Wilson 1927, without continuity correction)."""
+    if trials < 1:
+        return unknown("no trials", n=trials, confidence=confidence)
+    if not 0 <= successes <= trials:
+        raise ValueError(f"{successes} successes of {trials} trials")
+    z = float(special.ndtri(0.5 + confidence / 2.0))
+    share = successes / trials
+    scale = 1.0 + z * z / trials
+    centre = (share + z * z / (2.0 * trials)) / scale
+    half = z / scale * (share * (1.0 - share) / trials + z * z / (4.0 * trials * trials)) ** 0.5
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == trials else centre + half
+    return Interval(share, low, high, trials, confidence)
+
+
+def paired_t(
+    differences: ArrayLike,
+    confidence: float = 0.95,
+    *,
+    variance: float | None = None,
+    freedom: float | None = None,
+) -> Interval:
+    """t interval of the mean of `differences` [n] (one per seed, or any independent values; not-a-number is an error).
+
+    A pooled `variance` of one difference, with its degrees of `freedom`, may be given in place of the sample's own;
+    then a single difference is enough.
+    """
+    sample = _finite(differences)
+    n = len(sample)
+    if (variance is None) != (freedom is None):
+        raise ValueError("a pooled variance comes with its degrees of freedom")
+    if n == 0:
+        return unknown("no values", n=0, confidence=confidence)
+    estimate = float(sample.mean())
+    if variance is None or freedom is None:
+        if n == 1:
+            return unknown("one value has no spread", n=1, confidence=confidence, estimate=estimate)
+        variance, freedom = float(sample.var(ddof=1)), float(n - 1)
+    if not variance > _round_off(sample):
+        return unknown("the values do not vary", n=n, confidence=confidence, estimate=estimate)
+    half = t_quantile(0.5 + confidence / 2.0, freedom) * (variance / n) ** 0.5
+    return Interval(estimate, estimate - half, estimate + half, n, confidence)
+
+
+def bca(
+    sample: ArrayLike,
+    confidence: float = 0.95,
+    *,
+    statistic: Callable[..., Any] = numpy.mean,
+    resamples: int = 9999,
+    seed: int = 0,
+    guarded: bool = True,
+) -> Interval:
+    """Bias-corrected accelerated bootstrap interval of `statistic(sample, axis=-1)` (scipy.stats.bootstrap).
+
+    `guarded` (always, outside simulations) refuses the sizes at which the interval fails its own coverage simulation.
+    """
+    values = _finite(sample)
+    n = len(values)
+    estimate = float(statistic(values, axis=-1)) if n else None
+    fewest = next((count for level, count in BCA_MINIMUM if confidence <= level + 1e-9), None)
+    if guarded and fewest is None:
+        reason = f"a bootstrap cannot reach {confidence:.4g} confidence"
+        return unknown(reason, n=n, confidence=confidence, estimate=estimate)
+    if n < 2 or (guarded and fewest is not None and n < fewest):
+        reason = f"BCa needs {fewest if guarded else 2} values, there are {n}"
+        return unknown(reason, n=n, confidence=confidence, estimate=estimate)
+    if not values.var() > _round_off(values):
+        return unknown("the values do not vary", n=n, confidence=confidence, estimate=estimate)
+    from scipy import stats
+
+    found = stats.bootstrap(
+        (values,),
+        statistic,
+        vectorized=True,
+        confidence_level=confidence,
+        n_resamples=resamples,
+        method="BCa",
+        rng=numpy.random.default_rng(seed),
+    ).confidence_interval
+    if not (numpy.isfinite(found.low) and numpy.isfinite(found.high)):
+        return unknown("BCa is undefined for this sample", n=n, confidence=confidence, estimate=estimate)
+    return Interval(estimate, float(found.low), float(found.high), n, confidence)
+
+
+def percentile(draws: ArrayLike, estimate: float | None, *, n: int, confidence: float = 0.95) -> Interval:
+    """Percentile interval from bootstrap `draws` [b] of an estimate over `n` independent units.
+
+    Draws that are not a number (a resample without a defined statistic) must stay below 5 %, else: cannot say.
+    Whether such an interval covers is for the caller to have simulated.
+    """
+    values = numpy.asarray(draws, dtype=numpy.float64).ravel()
+    good = values[numpy.isfinite(values)]
+    if len(good) == 0 or len(good) < 0.95 * len(values):
+        reason = f"{len(values) - len(good)} of {len(values)} bootstrap draws are undefined"
+        return unknown(reason, n=n, confidence=confidence, estimate=estimate)
+    low, high = numpy.quantile(good, [0.5 - confidence / 2.0, 0.5 + confidence / 2.0])
+    return Interval(estimate, float(low), float(high), n, confidence)
+
+
+def resample_indices(n: int, resamples: int, seed: int) -> NDArray[numpy.int64]:
+    """Bootstrap row indices [resamples, n], the same for equal arguments."""
+    return numpy.random.default_rng(seed).integers(0, n, size=(resamples, n))
+
+
+def all_pairs(arms: int) -> Floats:
+    """Contrasts [arms (arms - 1) / 2, arms] of each arm against each later one (+1 at the first, -1 at the second)."""
+    pairs = list(combinations(range(arms), 2))
+    contrasts = numpy.zeros((len(pairs), arms))
+    for row, (first, second) in enumerate(pairs):
+        contrasts[row, first], contrasts[row, second] = 1.0, -1.0
+    return contrasts
+
+
+def max_t_critical(contrasts: ArrayLike, freedom: int, confidence: float = 0.95) -> float:
+    """Quantile of max |t| over `contrasts` [m, arms], each studentised by its own variance with `freedom` df.
+
+    Simulated under equal variances of the arms after removal of the seed (compound symmetry), with a fixed random
+    stream. Contrasts must sum to 0, which is what removes the seed.
+    """
+    rows = numpy.atleast_2d(numpy.asarray(contrasts, dtype=numpy.float64))
+    if numpy.abs(rows.sum(axis=1)).max() > 1e-9:
+        raise ValueError("contrasts must sum to 0")
+    if freedom < 1:
+        raise ValueError("max-t needs at least one degree of freedom")
+    return _max_t_critical(tuple(map(tuple, rows.tolist())), int(freedom), float(confidence))
+
+
+@lru_cache(maxsize=256)
+def _max_t_critical(contrasts: tuple[tuple[float, ...], ...], freedom: int, confidence: float) -> float:
+    rows = numpy.array(contrasts).T  # [arms, m]
+    generator = numpy.random.default_rng(20_260_716)
+    largest = numpy.empty(MAX_T_DRAWS)
+    batch = max(1, 4_000_000 // (rows.size * (freedom + 1)))
+    for start in range(0, MAX_T_DRAWS, batch):
+        count = min(batch, MAX_T_DRAWS - start)
+        mean = generator.standard_normal((count, rows.shape[0])) @ rows
+        squares = ((generator.standard_normal((count, freedom, rows.shape[0])) @ rows) ** 2).mean(axis=1)
+        largest[start : start + count] = (numpy.abs(mean) / numpy.sqrt(squares)).max(axis=1)
+    return float(numpy.quantile(largest, confidence))
+
+
+def max_t(values: ArrayLike, contrasts: ArrayLike, confidence: float = 0.95) -> list[Interval]:
+    """Simultaneous intervals of `contrasts` [m, arms] of arm means from `values` [seeds, arms], paired by seed.
+
+    With probability `confidence` all m hold together. Each contrast has its own paired variance (arms may differ in
+    spread); the critical value is that of `max_t_critical` with seeds - 1 degrees of freedom.
+    """
+    table = numpy.atleast_2d(numpy.asarray(values, dtype=numpy.float64))
+    if not numpy.isfinite(table).all():
+        raise ValueError("values must be finite: leave incomplete seeds out first")
+    rows = numpy.atleast_2d(numpy.asarray(contrasts, dtype=numpy.float64))
+    seeds = table.shape[0]
+    differences = table @ rows.T  # [seeds, m]
+    means = differences.mean(axis=0)
+    if seeds < 2:
+        reason = "one value has no spread"
+        return [unknown(reason, n=seeds, confidence=confidence, estimate=float(mean)) for mean in means]
+    critical = max_t_critical(rows, seeds - 1, confidence)
+    found = []
+    for mean, column in zip(means.tolist(), differences.T, strict=True):
+        variance = float(column.var(ddof=1))
+        if not variance > _round_off(column):
+            found.append(unknown("the values do not vary", n=seeds, confidence=confidence, estimate=mean))
+            continue
+        half = critical * (variance / seeds) ** 0.5
+        found.append(Interval(mean, mean - half, mean + half, seeds, confidence))
+    return found
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down adjusted p of one family; None (no test) stays None and still counts in the family's size."""
+    size = len(p_values)
+    adjusted: list[float | None] = [None] * size
+    order = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    running = 0.0
+    for rank, (p, index) in enumerate(order):
+        running = max(running, min(1.0, (size - rank) * p))
+        adjusted[index] = running
+    return adjusted
+
+
+def bonferroni(p_values: Sequence[float | None]) -> list[float | None]:
+    """Bonferroni's adjusted p of one family; None (no test) stays None and still counts in the family's size."""
+    return [None if p is None else min(1.0, len(p_values) * p) for p in p_values]
+
+
+def _finite(sample: ArrayLike) -> Floats:
+    values = numpy.asarray(sample, dtype=numpy.float64).ravel()
+    if not numpy.isfinite(values).all():
+        raise ValueError("values must be finite: leave missing ones out first")
+    return values
+
+
+def _round_off(sample: Floats) -> float:
+    """Variance that arithmetic alone could leave in values of this size."""
+    return float((8.0 * numpy.finfo(numpy.float64).eps * max(1e-300, float(numpy.abs(sample).max(initial=0.0)))) ** 2)
