@@ -1,0 +1,158 @@
+"""What counts as a change of a source file."""
+
+import ast
+import hashlib
+import textwrap
+from pathlib import Path
+
+import black
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from warmup.meaning import meaning
+
+
+def of(text: str, **keep: bool) -> str:
+    return meaning(ast.parse(textwrap.dedent(text)), **keep)
+
+
+ORIGINAL = '''
+"""What this module is for."""
+from typing import TYPE_CHECKING
+
+LIMIT: float = 0.10
+"""A bare string that documents a constant."""
+
+if TYPE_CHECKING:
+    import elsewhere
+
+
+def mean(values: list[float], weight: float = 1.0) -> float:
+    """The mean."""
+    total: float = 0  # a comment
+    for value in values:
+        total += value
+    return weight * total / len(values)
+
+
+class Empty(Exception):
+    """Nothing to average."""
+'''
+
+SAME = """
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    import quite.other
+
+LIMIT = .1
+def mean(
+        values,
+        weight: "float | None" = (1.0),
+):
+    "Says something else."
+    total = 0
+    for value in values: total += value
+    pass
+    return (weight * total) / len(values)
+class Empty(Exception): pass
+"""
+
+
+def test_comments_docstrings_formatting_and_idle_annotations_do_not_count() -> None:
+    assert of(ORIGINAL) == of(SAME)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("0.10", "0.11"),
+        ("weight: float = 1.0", "weight: float = 1"),
+        ("weight * total", "total * weight"),
+        ("total += value", "total -= value"),
+        ("Exception", "ValueError"),
+        ("for value in values", "for value in values[1:]"),
+        ("def mean", "async def mean"),
+        ("weight: float", "*, weight: float"),
+        ("LIMIT: float = 0.10", "LIMIT: float"),
+        ("return weight", "yield weight"),
+        ("from typing import", "from typing_extensions import"),
+    ],
+)
+def test_whatever_can_act_counts(old: str, new: str) -> None:
+    assert old in ORIGINAL
+    assert of(ORIGINAL) != of(ORIGINAL.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("@dataclass\nclass A:\n    x: int = 0", "@dataclass\nclass A:\n    x: float = 0"),
+        ("class A(NamedTuple):\n    x: int", "class A(NamedTuple):\n    x: float"),
+        ("@singledispatch\ndef f(x: int): return x", "@singledispatch\ndef f(x: str): return x"),
+        ("X: register('a') = 1", "X: register('b') = 1"),
+        ("def f(x: register('a')): return x", "def f(x: register('b')): return x"),
+        ("def f() -> register('a'): return 1", "def f() -> register('b'): return 1"),
+    ],
+)
+def test_annotations_that_can_act_count(text: str, other: str) -> None:
+    assert of(text) != of(other)
+
+
+def test_a_bare_annotation_still_makes_a_name_local() -> None:
+    assert of("def f():\n    x: int\n    return x") != of("def f():\n    return x")
+    assert of("def f():\n    x: int\n    return x") == of("def f():\n    x: str\n    return x")
+
+
+def test_the_branch_taken_without_type_checking_counts() -> None:
+    text = "if TYPE_CHECKING:\n    import a\nelse:\n    {}"
+    assert of(text.format("import b")) != of(text.format("import c"))
+    assert of(text.format("import b")) == of("import b")
+
+
+def test_docstrings_and_annotations_count_when_code_reads_them() -> None:
+    assert of('"""One."""', docstrings=True) != of('"""Two."""', docstrings=True)
+    assert of('x = 1\n"""One."""', docstrings=True) == of('x = 1\n"""Two."""', docstrings=True)
+    assert of("def f(x: int): return x", annotations=True) != of("def f(x: str): return x", annotations=True)
+
+
+def test_values_of_different_type_differ() -> None:
+    texts = ["x = 1", "x = 1.0", "x = True", "x = '1'", "x = b'1'", "x = None", "x = ...", "x = 1j", "x = x"]
+    assert len({of(text) for text in texts}) == len(texts)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.recursive(st.integers() | st.text() | st.booleans() | st.none(), lambda deeper: st.lists(deeper)))
+def test_literals_are_told_apart(value: object) -> None:
+    """Two literals have one meaning exactly if Python writes them the same way."""
+    other = [value]
+    assert of(f"x = {value!r}") == of(f"x = ({value!r})  # again")
+    assert of(f"x = {value!r}") != of(f"x = {other!r}")
+
+
+def test_black_does_not_change_the_meaning_of_this_repository() -> None:
+    root = Path(__file__).parents[2] / "workflow_scripts"
+    for file in sorted(root.rglob("*.py")):
+        text = file.read_text()
+        reformatted = black.format_str(text, mode=black.Mode(line_length=60))
+        assert of(text) == of(reformatted), file
+
+
+def test_the_text_of_every_kind_of_node_is_pinned() -> None:
+    """A digest that changes with Python's version would train every study again: change this one only on purpose."""
+    rich = ORIGINAL + textwrap.dedent(
+        """
+        import a.b as c, d
+        from . import e
+        async def g(*args, k=1, **kw) -> None:
+            async with x as y, z: await y
+            return [i async for i in j if i], {**kw}, {1, 2}, f"{k!r:>{10}} {k=}" "tail", lambda q, /: q or not k
+        match command:
+            case {"a": [1, *rest]} | None if rest: x[1:2, ..., ::3] = -1e-7
+            case _: del x, y
+        try: raise E from None
+        except (A, B) as error: global n; n = (m := 3) ** 2 if a < b <= c else "\\u00e9\\x00\\U0001fae8"
+        finally: assert n, "n"
+        """
+    )
+    assert hashlib.sha256(of(rich).encode()).hexdigest()[:4] == "bb6b"
