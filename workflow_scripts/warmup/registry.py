@@ -10,7 +10,7 @@ from types import ModuleType
 
 from warmup.errors import ConfigurationError
 
-PACKAGES = ("schedules", "optimizers", "tasks", "tasks.sources", "architectures.families", "probes")
+PACKAGES = ("schedules", "optimizers", "tasks", "tasks.sources", "architectures.families", "probes", "kernels")
 """Packages of `warmup` whose modules are chosen by name."""
 
 

@@ -1,0 +1,22 @@
+# warmup-sweep: how much learning-rate warmup does an architecture need?
+# Table of contents; every step lives in rules/, all logic in workflow_scripts/warmup/.
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+
+configfile: "config.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/train.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.train_all.input,

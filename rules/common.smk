@@ -1,0 +1,67 @@
+# Needs: the configuration.
+# Makes: the effective settings, the grid of runs, paths, and the few helpers that rules share.
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
+sys.path.insert(0, str(REPOSITORY / "workflow_scripts"))
+
+from warmup import configuration, grid, provenance
+from warmup.cost import resources as estimates
+from warmup.errors import ConfigurationError
+
+try:
+    SETTINGS = configuration.effective(config)
+except ConfigurationError as error:
+    raise WorkflowError(f"configuration: {error}")
+
+SCALE = SETTINGS["scale"]
+STUDY = SETTINGS["study"]
+RUNS = grid.runs(SETTINGS)
+PROBE_RUNS = grid.probe_runs(SETTINGS, RUNS)
+TASKS = list(dict.fromkeys(run.task for run in RUNS))
+
+RESULTS = f"{SETTINGS['results']}/{SCALE}"
+STUDY_FOLDER = f"{RESULTS}/studies/{STUDY}"
+TABLES = f"{STUDY_FOLDER}/tables"
+FIGURES = f"{STUDY_FOLDER}/figures"
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+DATA = f"{RESULTS}/data/{{task}}"
+CELL = "architecture={architecture}/task={task}/recipe={recipe}"
+RUN = f"{RESULTS}/runs/{CELL}/warmup={{warmup}}/seed={{seed}}"
+PROBE_RUN = f"{RESULTS}/probes/{CELL}/seed={{seed}}"
+
+
+def any_of(axis):
+    """Regular expression of the values an axis takes in this study: nothing else is a legal target."""
+    values = dict.fromkeys(getattr(run, axis) for run in [*RUNS, *PROBE_RUNS])
+    return "|".join(re.escape(value) for value in values)
+
+
+wildcard_constraints:
+    architecture=any_of("architecture"),
+    task=any_of("task"),
+    recipe=any_of("recipe"),
+    warmup=any_of("warmup"),
+    seed=any_of("seed"),
+
+
+def of_runs(name, runs=RUNS, folder=RUN):
+    """Path of the named file of every run."""
+    return [f"{folder}/{name}".format(**run._asdict()) for run in runs]
+
+
+def run_of(wildcards):
+    """The run that wildcards name; a probe run has no warmup."""
+    return grid.Run(**{"warmup": "0", **dict(wildcards)})
+
+
+def tables(*names):
+    """Paths of statistics tables of the study (Parquet)."""
+    return [f"{TABLES}/{name}.parquet" for name in names]
+
+
+def code_of(script, choices={}):
+    """Digests of the code that the result of a rule with this script depends on."""
+    return provenance.code(script, choices)

@@ -1,0 +1,23 @@
+"""Rules train and probe_run: prepared data -> the files of one run."""
+
+from pathlib import Path
+from typing import Any
+
+from warmup import adapters, training
+
+
+def main(job: Any) -> None:
+    training.run(
+        settings=job.params.settings,
+        data=Path(job.input.data),
+        folder=Path(job.output.summary).parent,
+        operation=training.Operation(
+            checkpoints=Path(job.resources.checkpoints),
+            checkpoint_minutes=job.resources.checkpoint_minutes,
+            checkpoint_steps=job.resources.checkpoint_steps,
+            progress_seconds=job.resources.progress_seconds,
+        ),
+    )
+
+
+adapters.run(main, snakemake)
