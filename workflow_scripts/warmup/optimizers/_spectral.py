@@ -1,14 +1,16 @@
 """Largest singular values of many matrices at once, followed from step to step by a block power iteration.
 
 In: matrices W (m x n, or stacks e x m x n) and, for each, a block Q (n x k) of about orthonormal columns that the
-last call left. Out: a lower bound of sigma_1(W), within a fraction of a percent when W moves as weights do, and the
-next block. One call costs four products of W with k columns' worth of work; only k x k problems are decomposed.
+last call left. Out: sigma_1(W), from below and within a percent, and the next block. Only k x k problems are
+decomposed, those of all matrices together.
 
-    Y = W Q,  e the top eigenvector of Y'Y,  y = Y e,  sigma_1 >= |W'y| / |y|     (Rayleigh quotient of W W')
-    Q <- orth(W'W Q + SHIFT sigma^2 Q)                                             (Cholesky of a k x k Gram matrix)
+    Y = W Q,  e the top eigenvector of Y'Y,  y = Y e,  sigma_1 >= |W'y| / |y| >= |y|      (Rayleigh quotients)
+    Q <- orth(W'W Q + SHIFT sigma^2 Q)                                                    (Cholesky of a k x k matrix)
 
-The shift keeps the Gram matrix invertible for matrices of any rank, so directions are never lost; it changes no
-eigenvector. Products of bfloat16 matrices are taken in float32.
+The two bounds of one iteration differ by what the block still has to learn: while they do by more than TOLERANCE, the
+matrix is iterated again. Weights settle at once or twice, updates (which follow each batch's gradient) after two to three
+iterations, anything new after about ten. The shift keeps the Gram matrix invertible for matrices of any rank, so
+directions are never lost; it changes no eigenvector. Products of bfloat16 matrices are taken in float32.
 """
 
 from collections.abc import Sequence
@@ -19,8 +21,10 @@ BLOCK = 8
 """Columns of a block: one vector misses 2 % in a third of cases after one warm iteration, eight stay within .5 %."""
 SHIFT = 1e-2
 """Share of sigma^2 added to the iteration's operator: bounds the Gram matrix's condition by its inverse square."""
-COLD_ITERATIONS = 24
-"""Iterations from random columns, for a matrix met for the first time (or that was zero until now)."""
+TOLERANCE = 1e-3
+"""Relative difference of an iteration's two bounds below which the estimate stands (its error: see docs/probes.md)."""
+MOST_ITERATIONS = 32
+"""Iterations of one matrix in one call, at most; matrices without a gap in their spectrum need the most."""
 
 
 def first_block(matrix: torch.Tensor) -> torch.Tensor:
@@ -32,46 +36,58 @@ def first_block(matrix: torch.Tensor) -> torch.Tensor:
     return block.expand(*matrix.shape[:-2], *block.shape).contiguous().to(matrix.device)
 
 
-def iterate(
+def follow(
     matrices: Sequence[torch.Tensor], blocks: Sequence[torch.Tensor]
-) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """One iteration for each matrix: (sigma_1 estimates [e] or [1] in float32, next blocks).
+) -> tuple[list[list[float]], list[torch.Tensor]]:
+    """(sigma_1 of each matrix, one number per matrix of a stack; the blocks to start from next time).
 
-    A zero matrix has estimate 0 and keeps its block; a matrix with non-finite entries has estimate NaN.
+    A zero matrix has 0 and keeps its block; a matrix with non-finite entries has NaN.
     """
-    if not matrices:
-        return [], []
     matrices = [matrix.float() for matrix in matrices]
+    sigmas: list[list[float]] = [[] for _ in matrices]
+    following = list(blocks)
+    unsettled = list(range(len(matrices)))
+    for _ in range(MOST_ITERATIONS):
+        if not unsettled:
+            break
+        lower, upper, advanced = _iterate([matrices[i] for i in unsettled], [following[i] for i in unsettled])
+        for i, block in zip(unsettled, advanced, strict=True):
+            following[i] = block
+        counts = [block[..., 0, 0].numel() for block in advanced]
+        both = torch.stack([lower, upper]).cpu()  # the only wait for the device
+        settled = (both[1] <= (1 + TOLERANCE) * both[0]) | both[1].isnan()
+        for i, values in zip(unsettled, both[1].split(counts), strict=True):
+            sigmas[i] = values.tolist()
+        unsettled = [i for i, done in zip(unsettled, settled.split(counts), strict=True) if not bool(done.all())]
+    return sigmas, following
+
+
+def _iterate(
+    matrices: Sequence[torch.Tensor], blocks: Sequence[torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    """One iteration: the two lower bounds |y| and |W'y|/|y| of every sigma_1 [number of matrices], and next blocks."""
     images = [matrix @ block for matrix, block in zip(matrices, blocks, strict=True)]
-    grams = _grams(images)
-    scales = _pieces(grams.diagonal(dim1=-2, dim2=-1).sum(-1).sqrt(), images)
+    lengths = _grams(images).diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()
+    scales = _pieces(torch.where(lengths > 0, lengths, torch.ones_like(lengths)), images)
     # images of length about 1: sigma^4 in the second Gram matrix would leave float32's range
     for image, scale in zip(images, scales, strict=True):
-        image.div_(_as_factor(torch.where(scale > 0, scale, torch.ones_like(scale)), image))
+        image.div_(_as_factor(scale, image))
     grams = _grams(images)
     finite = grams.isfinite().all(-1).all(-1)
-    tops = torch.linalg.eigh(torch.where(finite[:, None, None], grams, torch.zeros_like(grams)))[1][..., -1:]
+    grams = torch.where(finite[:, None, None], grams, torch.zeros_like(grams))
+    squares, vectors = torch.linalg.eigh(grams)
+    square, top = squares[..., -1].clamp(min=0), vectors[..., -1:]
 
     pulled = [matrix.mT @ image for matrix, image in zip(matrices, images, strict=True)]
-    back = _grams(pulled)
-    along = (tops.mT @ back @ tops).squeeze(-1).squeeze(-1)  # |W'y|^2
-    lengths = (tops.mT @ grams @ tops).squeeze(-1).squeeze(-1)  # |y|^2
-    estimates = torch.where(lengths > 0, (along / lengths).sqrt(), torch.zeros_like(along))
-    estimates = torch.where(finite, estimates, torch.full_like(estimates, float("nan")))
-    sigmas = _pieces(estimates, images)
+    along = (top.mT @ _grams(pulled) @ top).squeeze(-1).squeeze(-1)
+    first = square.sqrt() * lengths
+    second = torch.where(square > 0, (along / square).sqrt(), torch.zeros_like(square))
+    second = torch.where(finite, second, torch.full_like(second, float("nan")))
 
-    for block, pull, sigma, scale in zip(blocks, pulled, sigmas, scales, strict=True):
+    for block, pull, sigma, scale in zip(blocks, pulled, _pieces(second, images), scales, strict=True):
         shift = torch.where(sigma > 0, SHIFT * sigma.square() / scale, torch.ones_like(sigma))
         pull.add_(block * _as_factor(shift, block))
-    return sigmas, _orthonormal(pulled)
-
-
-def settle(matrices: Sequence[torch.Tensor], blocks: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Blocks after COLD_ITERATIONS iterations: what a matrix needs before its estimates can be trusted."""
-    current = list(blocks)
-    for _ in range(COLD_ITERATIONS):
-        current = iterate(matrices, current)[1]
-    return current
+    return first, second, _orthonormal(pulled)
 
 
 def _grams(blocks: Sequence[torch.Tensor]) -> torch.Tensor:

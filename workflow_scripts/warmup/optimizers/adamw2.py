@@ -22,7 +22,7 @@ from warmup.errors import ConfigurationError
 from warmup.optimizers import _recipe, _spectral
 
 SCOPES = ("all_matrices", "attention_query_key")
-EXACT_STATE = ("weight_block", "update_block", "sigmas")
+EXACT_STATE = ("weight_block", "update_block")
 """Float32 state whatever the parameters' type; torch would cast it to theirs on loading."""
 
 
@@ -113,8 +113,10 @@ class AdamW2(torch.optim.Optimizer):
         states = [self.state[parameters[index]] for index in capped]
         weights = [parameters[index].detach() for index in capped]
         updates = [self.state[parameters[index]]["exp_avg"] / denominators[index] for index in capped]
-        of_weights = _followed(weights, states, "weight_block", 0)
-        of_updates = _followed(updates, states, "update_block", 1)
+        of_weights, weight_blocks = _spectral.follow(weights, [state["weight_block"] for state in states])
+        of_updates, update_blocks = _spectral.follow(updates, [state["update_block"] for state in states])
+        for state, weight_block, update_block in zip(states, weight_blocks, update_blocks, strict=True):
+            state["weight_block"], state["update_block"] = weight_block, update_block
         for index, weight_norms, update_norms in zip(capped, of_weights, of_updates, strict=True):
             rates[index] = [
                 min(rate, tau * weight * corrections[index] / update) if weight > 0 and update > 0 else rate
@@ -131,7 +133,6 @@ class AdamW2(torch.optim.Optimizer):
             if capped:
                 state["weight_block"] = _spectral.first_block(parameter)
                 state["update_block"] = _spectral.first_block(parameter)
-                state["sigmas"] = torch.zeros(2, parameter[..., 0, 0].numel())
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -143,28 +144,7 @@ class AdamW2(torch.optim.Optimizer):
             saved = state_dict["state"].get(index, {})
             for key in EXACT_STATE:
                 if key in saved:
-                    device = "cpu" if key == "sigmas" else parameter.device
-                    self.state[parameter][key] = saved[key].to(device, copy=True)
-
-
-def _followed(
-    matrices: list[torch.Tensor], states: list[dict[str, torch.Tensor]], key: str, row: int
-) -> list[list[float]]:
-    """sigma_1 of each matrix (a list: one per expert), blocks advanced; matrices that were zero so far are settled."""
-    blocks = [state[key] for state in states]
-    sigmas, following = _spectral.iterate(matrices, blocks)
-    values = torch.cat(sigmas).cpu().split([sigma.numel() for sigma in sigmas])  # the only wait for the device
-    cold = [i for i, state in enumerate(states) if bool(((state["sigmas"][row] == 0) & (values[i] > 0)).any())]
-    if cold:
-        settled = _spectral.settle([matrices[i] for i in cold], [following[i] for i in cold])
-        again, advanced = _spectral.iterate([matrices[i] for i in cold], settled)
-        values = list(values)
-        for i, sigma, block in zip(cold, again, advanced, strict=True):
-            values[i], following[i] = sigma.cpu(), block
-    for state, block, value in zip(states, following, values, strict=True):
-        state[key] = block
-        state["sigmas"][row] = value
-    return [value.tolist() for value in values]
+                    self.state[parameter][key] = saved[key].to(parameter.device, copy=True)
 
 
 def _unstacked(
