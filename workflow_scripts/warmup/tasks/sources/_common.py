@@ -102,3 +102,10 @@ def packaged(
     path = existing_file(given, source) if given else package_file(package, relative, requirement)
     verified(path, sha256, source, f"install {requirement} anew, or set the source's `path` to an unaltered copy")
     return path, {path.name: sha256}
+
+
+def required_path(options: Mapping[str, Any], source: str) -> str:
+    """`options["path"]`, which a source of the user's own data cannot do without; otherwise a DataError."""
+    if not options["path"]:
+        raise DataError(f"source {source}: set `path` to your data")
+    return str(options["path"])

@@ -1,13 +1,25 @@
 """What sources of series share: a CSV read strictly, gaps and missing values refused or, if short, carried forward."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars
 from numpy.typing import NDArray
 
 from warmup.errors import DataError
+from warmup.tasks.sources import _dates
+from warmup.tasks.sources._common import Series
+
+READING: dict[str, Any] = {
+    "date_column": "date",
+    "date_format": None,
+    "columns": None,
+    "carry_forward": 0,
+    "irregular": False,
+}
+"""How a CSV is read unless the options of its source say otherwise."""
 
 
 def read_csv(path: Path, source: str) -> polars.DataFrame:
@@ -58,3 +70,16 @@ def numbers(frame: polars.DataFrame, channels: Sequence[str], carry_forward: int
             + (", or raise `carry_forward`" if source == "csv_file" else "")
         )
     return values
+
+
+def series(path: Path, options: Mapping[str, Any], source: str, sha256: str) -> Series:
+    """The CSV at `path` read by `options` (date_column, date_format, columns, carry_forward, irregular), checked."""
+    frame = read_csv(path, source)
+    require_columns(frame, [options["date_column"]], source)
+    dates = _dates.parsed(frame[options["date_column"]], options["date_format"], source)
+    _dates.require_increasing(dates, source)
+    if not options["irregular"]:
+        _dates.require_regular(dates, source)
+    channels = tuple(options["columns"] or (name for name in frame.columns if name != options["date_column"]))
+    values = numbers(frame, channels, options["carry_forward"], source)
+    return Series(values=values, channels=channels, inputs={path.name: sha256})

@@ -68,7 +68,7 @@ def without_nested(text: str, opening: str, closing: str) -> str:
 
 
 def without_unshown_links(text: str) -> str:
-    """`text` without [[File:...]] and the like, captions and their links included; of an unclosed one the mark alone."""
+    """`text` without [[File:...]] and the like, captions and links included; of an unclosed one the mark alone."""
     kept: list[str] = []
     end = 0
     for match in re.finditer(r"\[\[", text):
