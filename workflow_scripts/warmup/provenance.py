@@ -12,13 +12,24 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from warmup.differences import differences, fingerprint, refuse_stale, stale, stale_runs
 from warmup.errors import ConfigurationError, UserError
 from warmup.imports import Chosen, Doubt, Imports, imports_of
 from warmup.meaning import meaning
 from warmup.registry import PACKAGES
 from warmup.versions import versions
 
-__all__ = ["code", "doubts", "forget", "versions"]
+__all__ = [
+    "code",
+    "differences",
+    "doubts",
+    "fingerprint",
+    "forget",
+    "refuse_stale",
+    "stale",
+    "stale_runs",
+    "versions",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 """The folder of the rules' scripts, from which modules are imported."""
