@@ -1,13 +1,11 @@
 """What separates a stored result from the present, in words."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from warmup.differences import differences, fingerprint, refuse_stale, stale, stale_runs
-from warmup.errors import DataError, StaleResultError
+from warmup.differences import differences, fingerprint
 
 SETTINGS: dict[str, Any] = {
     "coordinates": {"scale": "tiny", "architecture": "gpt2", "task": "language", "recipe": "adamw", "seed": "0"},
@@ -79,43 +77,3 @@ def test_long_values_are_cut() -> None:
 
 def test_the_order_of_keys_does_not_matter_to_a_fingerprint() -> None:
     assert fingerprint({"a": 1, "b": {"c": 2, "d": 3}}) == fingerprint({"b": {"d": 3, "c": 2}, "a": 1})
-
-
-def summary(folder: Path, settings: dict[str, Any]) -> str:
-    folder.mkdir(parents=True)
-    path = folder / "summary.json"
-    code = settings["code"]
-    path.write_text(json.dumps({"settings": {k: v for k, v in settings.items() if k != "code"}, "code": code}))
-    return str(path)
-
-
-def test_a_run_is_compared_with_what_would_make_it_now(tmp_path: Path) -> None:
-    recorded = json.loads(Path(summary(tmp_path / "run", SETTINGS)).read_text())
-    assert stale(recorded, {**SETTINGS, "recipe": {**SETTINGS["recipe"], "betas": (0.9, 0.95)}}) == []
-    assert stale(recorded, changed(code={"train.py": "zz"})) == ["train.py changed"]
-
-
-def test_stale_runs_are_those_made_by_something_else(tmp_path: Path) -> None:
-    fresh = summary(tmp_path / "fresh", SETTINGS)
-    old_code = summary(tmp_path / "old_code", changed(code={"train.py": "old"}))
-    old_settings = summary(tmp_path / "old_settings", changed(training={"steps": 100}))
-    absent = str(tmp_path / "absent" / "summary.json")
-    expected = dict.fromkeys([fresh, old_code, old_settings, absent], fingerprint(SETTINGS))
-    assert stale_runs(expected) == [old_code, old_settings]
-
-
-def test_stale_runs_are_refused_by_name() -> None:
-    refuse_stale([])
-    paths = [f"results/tiny/runs/seed={seed}/summary.json" for seed in range(12)]
-    with pytest.raises(StaleResultError, match=r"12 of the runs .*seed=0, .*seed=9 and 2 more.*make why"):
-        refuse_stale(paths)
-
-
-def test_a_summary_that_cannot_be_judged_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "summary.json"
-    path.write_text('{"settings": {')
-    with pytest.raises(DataError, match="not valid JSON"):
-        stale_runs({str(path): ""})
-    path.write_text('{"settings": {}}')
-    with pytest.raises(DataError, match="no 'code'"):
-        stale_runs({str(path): ""})

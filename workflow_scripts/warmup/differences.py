@@ -1,4 +1,4 @@
-"""What separates a stored result from the present, in words; and runs that no longer match what made them.
+"""What separates two states of a rule's settings, in words.
 
 Settings here are the mapping a rule depends on: sections of the configuration, and under `code` digests by module.
 """
@@ -6,10 +6,7 @@ Settings here are the mapping a rule depends on: sections of the configuration, 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
-
-from warmup.errors import DataError, StaleResultError
 
 AXES = ("architecture", "task", "recipe")
 """Sections of a run's settings that are entries of the configuration, named by the run's coordinates."""
@@ -18,7 +15,7 @@ LONGEST_VALUE = 60
 """Characters of a value shown in a message."""
 
 LONGEST_LIST = 10
-"""Runs named in a message before "and N more"."""
+"""Items named in a message before "and N more"."""
 
 CODE = "code"
 
@@ -52,59 +49,9 @@ def code_differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str
     ]  # fmt: skip
 
 
-def stale(summary: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """Differences between what a run recorded in its summary.json and what a run would be made with now.
-
-    `expected`: present settings, `code` included. Empty if the run is up to date.
-    """
-    return differences(recorded_settings(summary), json.loads(json.dumps(expected)))
-
-
-def recorded_settings(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings a summary.json says its run was made with, `code` included."""
-    try:
-        return {**summary["settings"], CODE: summary[CODE]}
-    except KeyError as missing:
-        raise DataError(f"a run's summary has no {missing}: it was not written by this workflow") from missing
-
-
 def fingerprint(settings: Mapping[str, Any]) -> str:
     """16 hexadecimal digits that are equal for equal settings, whatever the order of keys."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def stale_runs(expected: Mapping[str, str]) -> list[str]:
-    """Those summary.json files, of `expected` {path: fingerprint of present settings}, made by something else.
-
-    A file that does not exist is no stale result: it is left to Snakemake.
-    """
-    found = []
-    for path, wanted in expected.items():
-        summary = read_summary(path)
-        if summary is not None and fingerprint(recorded_settings(summary)) != wanted:
-            found.append(path)
-    return found
-
-
-def refuse_stale(paths: Iterable[str]) -> None:
-    """Raise StaleResultError naming the runs, if there are any."""
-    folders = [str(Path(path).parent) for path in paths]
-    if folders:
-        raise StaleResultError(
-            f"{len(folders)} of the runs were made by other code or settings than the present ones: {listed(folders)}. "
-            "`make why` says what differs. Delete these folders to train them again, "
-            "or go back to the code and settings that made them."
-        )
-
-
-def read_summary(path: str | Path) -> dict[str, Any] | None:
-    """A run's summary.json; None if there is none."""
-    try:
-        return json.loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        return None
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: not valid JSON ({error}); delete the run's folder to train it again") from error
 
 
 def listed(items: list[str]) -> str:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from warmup.differences import differences, fingerprint, refuse_stale, stale, stale_runs
+from warmup.differences import differences, fingerprint
 from warmup.errors import ConfigurationError, UserError
 from warmup.imports import Chosen, Doubt, Imports, imports_of
 from warmup.meaning import meaning
 from warmup.registry import PACKAGES
+from warmup.staleness import refuse_stale, stale, stale_runs, survey
 from warmup.versions import versions
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "refuse_stale",
     "stale",
     "stale_runs",
+    "survey",
     "versions",
 ]
 
