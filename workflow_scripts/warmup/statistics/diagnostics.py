@@ -57,7 +57,7 @@ class Diagnostic:
 
 
 def diagnostic_table(folders: Sequence[str | Path], settings: Mapping[str, Any]) -> polars.DataFrame:
-    """Every diagnostic of every no-warmup run among `folders`, at every budget up to `budget_share` of its steps.
+    """Every diagnostic of every no-warmup run among `folders`, at every budget below half of its steps.
 
     Columns: architecture, task, recipe, warmup, seed, steps, diagnostic, budget, value, note. `settings` is the
     section `prediction`.
@@ -100,8 +100,8 @@ def run_diagnostics(run: run_folders.RunFolder, settings: Mapping[str, Any]) -> 
 
 
 def budgets(steps: int, settings: Mapping[str, Any]) -> list[int]:
-    """Budgets of early steps that a run of `steps` steps allows: at most `budget_share` of it."""
-    return [budget for budget in settings["budgets"] if budget <= settings["budget_share"] * steps]
+    """Budgets of early steps that a run of `steps` steps allows: those below half of it."""
+    return [budget for budget in settings["budgets"] if 2 * budget < steps]
 
 
 def untuned(early: Early) -> Reading:
@@ -148,7 +148,7 @@ def early_spike(early: Early) -> Reading:
 
 
 def whole_spike_ratio(early: Early) -> Reading:
-    """The spike ratio of the whole run, as [S0] has it: not an early diagnostic, it needs the run that it would save."""
+    """The spike ratio of the whole run, as [S0] has it: it needs the very run that a diagnostic would save."""
     settings = {"stable_from": early.settings["stable_from"], "early_spikes": []}
     row = spikes.series_spikes(early.norms, early.steps, early.status, settings)
     return Reading(row["spike_ratio"], row["note"])

@@ -15,7 +15,7 @@ from warmup.errors import DataError
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run: where it lies, its coordinates, how long it was meant to be and how it ended."""
+    """One run: where it lies, its coordinates, its planned `steps` (a probe run stops before them), how it ended."""
 
     path: Path
     architecture: str
@@ -58,7 +58,7 @@ def read(folder: str | Path) -> RunFolder:
             recipe=where["recipe"],
             warmup=float(where.get("warmup", 0)),
             seed=int(where["seed"]),
-            steps=int(content["steps"]),
+            steps=int(content["settings"]["training"]["steps"]),
             status=content["status"],
             settings=content["settings"],
         )

@@ -96,7 +96,7 @@ def series_spikes(norms: Series, steps: int, status: str, settings: Mapping[str,
 
 
 def early_spike(norms: Series, n: int) -> float | None:
-    """max of the first n norms / median of norms n/5 .. n; null if fewer than n steps, or not finite, or median zero."""
+    """max of the first n norms / median of norms n/5 .. n; null if fewer than n, or not finite, or the median is 0."""
     first = norms[:n]
     if first.size < n or n < 1 or not np.isfinite(first).all():
         return None
