@@ -144,7 +144,7 @@ def _number(value: float | None) -> float | None:
 
 
 def with_outcome(runs: polars.DataFrame, name: str = "best_validation_loss") -> polars.DataFrame:
-    """`runs` with a column `outcome`: the loss `name`, where a diverged run counts as min(loss, loss at initialisation).
+    """`runs` with a column `outcome`: the loss `name`; a diverged run counts as min(loss, loss at initialisation).
 
     So a diverged run is never dropped and never infinite (Wortsman 2309.14322). `final_training_loss` of a diverged run
     is bounded by the same validation loss at initialisation. A finished run without the loss stays null.
@@ -158,8 +158,13 @@ def with_outcome(runs: polars.DataFrame, name: str = "best_validation_loss") -> 
 
 
 def cells(runs: polars.DataFrame, outcome: str = "best_validation_loss") -> list[Cell]:
-    """Every (architecture, task, recipe) of `runs`, in order of appearance, with its outcomes as [seeds, warmups]."""
-    table = with_outcome(runs, outcome)
+    """Every (architecture, task, recipe) of `runs`, in order of appearance, with its outcomes as [seeds, warmups].
+
+    `outcome` is one of LOSSES, or another numeric column (a metric), which is then taken as it is.
+    """
+    table = (
+        with_outcome(runs, outcome) if outcome in LOSSES else runs.with_columns(polars.col(outcome).alias("outcome"))
+    )
     return [_cell(part) for part in table.partition_by(list(CELL), maintain_order=True)]
 
 
@@ -171,7 +176,17 @@ def _cell(part: polars.DataFrame) -> Cell:
     diverged = numpy.zeros(values.shape, dtype=numpy.bool_)
     diverged[row, column] = (part["status"] == "diverged").to_numpy()
     first = part.row(0, named=True)
-    return Cell(*(first[axis] for axis in CELL), first["role"], first["steps"], warmups, seeds, values, diverged)
+    return Cell(
+        architecture=first["architecture"],
+        task=first["task"],
+        recipe=first["recipe"],
+        role=first["role"],
+        steps=first["steps"],
+        warmups=warmups,
+        seeds=seeds,
+        values=values,
+        diverged=diverged,
+    )
 
 
 def arms(runs: polars.DataFrame, outcome: str = "best_validation_loss", confidence: float = 0.95) -> polars.DataFrame:
