@@ -37,12 +37,12 @@ def require_increasing(dates: polars.Series, source: str) -> None:
 
 
 def require_regular(dates: polars.Series, source: str) -> None:
-    """A DataError that names the first gap, unless the dates are evenly spaced (or whole months apart)."""
+    """A DataError that names the largest gap, unless the dates are evenly spaced (or whole months apart)."""
     steps = dates.diff().dt.total_microseconds().to_numpy()[1:]
     if len(steps) == 0 or (steps == steps[0]).all() or _monthly(dates):
         return
     usual = int(np.median(steps))
-    row = int(np.flatnonzero(steps != usual)[0])
+    row = int(np.abs(steps - usual).argmax())
     raise DataError(
         f"source {source}: {dates[row + 1]} (row {row + 2} after the header) follows {dates[row]}, but rows are "
         f"usually {_duration(usual)} apart: fill or resample the gap, or set `irregular: true`"
@@ -57,7 +57,8 @@ def _monthly(dates: polars.Series) -> bool:
 
 
 def _duration(microseconds: int) -> str:
-    for unit, size in (("days", 86_400_000_000), ("hours", 3_600_000_000), ("minutes", 60_000_000)):
+    for unit, size in (("day", 86_400_000_000), ("hour", 3_600_000_000), ("minute", 60_000_000)):
         if microseconds % size == 0:
-            return f"{microseconds // size} {unit}"
+            count = microseconds // size
+            return f"{count} {unit}s" if count > 1 else f"one {unit}"
     return f"{microseconds / 1e6:g} seconds"

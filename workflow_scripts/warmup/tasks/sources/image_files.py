@@ -117,7 +117,7 @@ def _numbered(
         classes = tuple(names) if names else tuple(str(label) for label in range(largest + 1))
         return classes, {part: np.array(values, dtype=np.int64) for part, values in labels.items()}
     if not all(isinstance(label, str) for label in every):
-        odd = next(label for label in every if not isinstance(label, str))
+        odd = next((label for label in every if not isinstance(label, int | str)), every[0])
         raise DataError(f"source image_files: labels must be all whole numbers or all words; one is {odd!r}")
     known = sorted(set(labels["train"]))
     for part, values in labels.items():
