@@ -1,6 +1,6 @@
-"""Finite decays: how long may the decay from a plateau take, and in which shape, and keep the advantage of the plateau."""
+"""Finite decays: how long may the decay from a plateau take, and in which shape, and keep its advantage."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from warmup.theory.spectrum import Spectrum, amplitudes, slow_modes
 
 Array = NDArray[np.float64]
 
-STEPS = 160
+STEPS = 100
 """Time steps of a decay, and of the hold after it; twice as many change a final distance by under 1 %."""
 
 SHORTEST = 1e-2
@@ -35,8 +35,8 @@ class Slowest:
     note: str
 
 
-def rate(landscape: Landscape, tail: str, plateau: float) -> object:
-    """The learning rate of a decay as a function of the share of time passed: `tail` of schedule wsd, plateau to final."""
+def rate(landscape: Landscape, tail: str, plateau: float) -> Callable[[Array], Array]:
+    """Learning rate of a decay by share of time passed: `tail` of schedule wsd from `plateau` to the final rate."""
     return lambda share: TAILS[tail](share, plateau, landscape.final)
 
 

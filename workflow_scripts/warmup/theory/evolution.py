@@ -4,8 +4,8 @@ Alexander's two-stage diagonally implicit Runge-Kutta method (1977; second order
 grid decay instead of ringing), two tridiagonal solves a step; probability is kept to rounding.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numba
 import numpy as np
@@ -33,11 +33,11 @@ def quench(times: Array, final: float) -> Path:
     return Path(steps, np.full((len(steps), 2), final))
 
 
-def follow(rate: Any, length: float, steps: int) -> Path:
+def follow(rate: Callable[[Array], Array], length: float, steps: int) -> Path:
     """The rate `rate(share of time passed)` over `length`, in equal steps."""
     starts = np.arange(steps) / steps
     stages = np.stack([starts + GAMMA / steps, starts + 1 / steps], axis=1)
-    return Path(np.full(steps, length / steps), np.asarray(rate(np.minimum(stages, 1.0)), dtype=np.float64))
+    return Path(np.full(steps, length / steps), rate(np.minimum(stages, 1.0)))
 
 
 def joined(first: Path, second: Path) -> Path:
@@ -46,7 +46,7 @@ def joined(first: Path, second: Path) -> Path:
 
 
 def evolve(landscape: Landscape, start: Array, path: Path, keep: NDArray[np.bool_] | None = None) -> Array:
-    """Distributions after the steps of `path` marked in `keep` (default: the last), [kept, cells], from `start` [cells].
+    """Distributions [kept, cells] after the steps of `path` marked in `keep` (default: the last), from `start` [cells].
 
     Each is a probability per cell. Small negative values of the size of the time error are possible.
     """
@@ -66,24 +66,31 @@ def evolve(landscape: Landscape, start: Array, path: Path, keep: NDArray[np.bool
     )
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _march(p, c_steps, a_steps, lengths, etas, in_steps, keep):  # type: ignore[no-untyped-def]  # pragma: no cover
     cells = len(p)
     kept = np.empty((keep.sum(), cells))
     p = p.copy()
     stage = np.empty(cells)
     up, down, pivot = np.empty(cells - 1), np.empty(cells - 1), np.empty(cells)
+    weight_up, weight_down = np.empty(cells - 1), np.empty(cells - 1)
+    last_eta = -1.0
     row = 0
     for n in range(len(lengths)):
         for part in range(2):
             eta = etas[n, part]
+            if eta != last_eta:
+                for i in range(cells - 1):
+                    z = c_steps[i] / eta + a_steps[i]
+                    size = abs(z)
+                    small = 1 - size / 2 if size < 1e-12 else size / np.expm1(size)
+                    weight_up[i] = small if z > 0 else small + size
+                    weight_down[i] = small + size if z > 0 else small
+                last_eta = eta
             scale = GAMMA * lengths[n] * eta * (eta if in_steps else 1.0)
             for i in range(cells - 1):
-                z = c_steps[i] / eta + a_steps[i]
-                size = abs(z)
-                small = 1 - size / 2 if size < 1e-12 else size / np.expm1(size)
-                up[i] = scale * (small if z > 0 else small + size)
-                down[i] = scale * (small + size if z > 0 else small)
+                up[i] = scale * weight_up[i]
+                down[i] = scale * weight_down[i]
             # (1 - gamma dt L*) stage = p (first stage) or p + (1 - gamma)/gamma (stage - p) (second), by elimination.
             if part == 0:
                 for i in range(cells):

@@ -62,11 +62,11 @@ def _compile(node: ast.expr, key: str) -> Callable[[Any], Any]:
                 number = np.float64(value)
             except OverflowError:
                 raise ConfigurationError(f"{key}: a number with too many digits") from None
-            return lambda y: number
+            return lambda _: number
         case ast.Name(id="y"):
             return lambda y: y
         case ast.Name(id=name) if name in CONSTANTS:
-            return lambda y: CONSTANTS[name]
+            return lambda _: CONSTANTS[name]
         case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
             first, combine, second = _compile(left, key), OPERATORS[type(op)], _compile(right, key)
             return lambda y: combine(first(y), second(y))

@@ -27,12 +27,12 @@ def rates(landscape: Landscape, eta: float, cells: int) -> tuple[Array, Array]:
     """Rates of jumps up (i -> i+1) and down (i+1 -> i) per unit of the landscape's clock, [cells - 1] each."""
     z = np.diff(landscape.exponent(eta, landscape.centres(cells)))
     width = (landscape.high - landscape.low) / cells
-    scale = float(landscape.speed(eta)) * eta / width**2
+    scale = landscape.speed(eta) * eta / width**2
     return scale * bernoulli(z), scale * bernoulli(-z)
 
 
 def backward_bands(up: Array, down: Array) -> Array:
-    """The backward operator L as bands for scipy.linalg.solve_banded((1, 1), ...): (L u)_i = sum_j k(i -> j) (u_j - u_i)."""
+    """Bands of the backward operator, (L u)_i = sum_j k(i -> j) (u_j - u_i), in scipy.linalg.solve_banded's form."""
     bands = np.zeros((3, len(up) + 1))
     bands[0, 1:] = up
     bands[2, :-1] = down

@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 def constant(value: float = 0.0) -> Curve:
     """The same everywhere."""
-    return lambda y: np.full_like(y, value)
+    return lambda y: np.full(y.shape, float(value))
 
 
 def step(left: float, right: float, centre: float, width: float) -> Curve:
@@ -35,7 +35,9 @@ def shoulder(barrier: float, tilt: float, height: float, centre: float, half_wid
     -softness ln( exp(-well / softness) + exp(-box / softness) ), box = height + ((y - centre) / half_width)^8.
     """
     well = double_well(barrier, tilt)
-    return lambda y: -softness * np.logaddexp(-well(y) / softness, -(height + ((y - centre) / half_width) ** 8) / softness)
+    return lambda y: (
+        -softness * np.logaddexp(-well(y) / softness, -(height + ((y - centre) / half_width) ** 8) / softness)
+    )
 
 
 FAMILIES: dict[str, Callable[..., Curve]] = {
@@ -64,9 +66,9 @@ class Landscape:
     final: float
     clock: str = "integral"
 
-    def speed(self, eta: Array | float) -> Array:
+    def speed(self, eta: float) -> float:
         """Units of the stochastic equation's time per unit of this landscape's clock, at learning rate eta."""
-        return np.asarray(eta, dtype=np.float64) if self.clock == "steps" else np.ones_like(eta, dtype=np.float64)
+        return eta if self.clock == "steps" else 1.0
 
     def widened(self, share: float) -> "Landscape":
         """The same curves with `share` of the domain's width added on either side."""

@@ -26,7 +26,7 @@ SWEEPS = 4
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Modes 2, 3, ...: `rates` lambda_n [modes], `functions` u_n [modes, cells], on cell midpoints `y` at rest in `pi`."""
+    """Modes 2, 3, ...: `rates` lambda_n [modes], `functions` u_n [modes, cells] on midpoints `y`; `pi`: law at rest."""
 
     y: Array
     pi: Array

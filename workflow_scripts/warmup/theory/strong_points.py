@@ -4,6 +4,7 @@ Both are read off a_2(eta) over a range of plateaus. A zero of a_2 counts as a s
 on finer grids and on a wider domain, within a stated tolerance; otherwise it is reported as not established.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,8 +72,10 @@ def analyse(
         return Analysis(fine, rate_errors, etas, values, [], [], None, None, note)
     wide = landscape.widened(widening)
     wider = slow_modes(wide, 2 * round(cells * (1 + 2 * widening)), 1)
-    found = [zeros(land, modes_, etas) for land, modes_ in
-             ((landscape, coarse), (landscape, middle), (landscape, fine), (wide, wider))]
+    found = [
+        zeros(land, modes_, etas)
+        for land, modes_ in ((landscape, coarse), (landscape, middle), (landscape, fine), (wide, wider))
+    ]
     strong = [_judged(eta, found, tolerance) for eta in found[2]]
     weak = weak_ranges(landscape, fine, etas)
     best, reference = _best(landscape, fine, weak, [point.eta for point in strong if point.established])
@@ -107,7 +110,7 @@ def weak_ranges(landscape: Landscape, spectrum: Spectrum, etas: Array) -> list[t
     turns = [math.exp(root) for root in _roots(slope, np.log(above))]
     ends = sorted({above[0], above[-1], *zero, *turns})
     falling = []
-    for low, high in zip(ends, ends[1:], strict=False):
+    for low, high in itertools.pairwise(ends):
         inside = np.array([math.sqrt(low * high)])
         if amplitudes(landscape, spectrum, inside)[0, 0] * slopes(landscape, spectrum, inside)[0] < 0:
             falling.append((float(low), float(high)))
@@ -123,7 +126,7 @@ def _roots(function: Callable[[float], float], grid: Array) -> list[float]:
 
 def _judged(eta: float, found: list[list[float]], tolerance: float) -> StrongPoint:
     """Whether the zero `eta` of the finest grid has partners on the coarser grids and on the wider domain."""
-    coarse, middle, fine, wider = found
+    coarse, middle, _, wider = found
     partners = [_nearest(eta, zeros_) for zeros_ in (coarse, middle, wider)]
     steps = [abs(math.log(partner / eta)) if partner else math.inf for partner in partners]
     refinement = steps[1] / 3

@@ -1,0 +1,271 @@
+# Needs: the section `theory` and the recipes of the configuration; `plateau_heights` also the runs table.
+# Makes: spectra, quenches, decays and simulations of the valley-river model, with their figures; the schedule gallery;
+# losses of warmup-stable-decay recipes against the height of their plateau.
+from warmup.theory import heights
+
+THEORY = f"{RESULTS}/theory"
+MODEL = {
+    name: value
+    for name, value in SETTINGS["theory"].items()
+    if name != "plateau_outcome"
+}
+THEORY_FIGURES = {
+    "landscapes": "Landscapes",
+    "amplitudes": "Plateaus and the slowest mode",
+    "quenches": "Quenches",
+    "decay_map": "Plateau and length of the decay",
+    "slowest_decays": "How slow the decay may be",
+    "simulation": "Reduced against simulated",
+}
+
+
+def theory_settings(script, *sections):
+    """What a table of the model depends on: the landscapes, some sections, the code; labels are the figures' affair."""
+    unlabelled = {
+        name: {key: value for key, value in entry.items() if key != "label"}
+        for name, entry in MODEL["landscapes"].items()
+    }
+    return {
+        "clock": MODEL["clock"],
+        "landscapes": unlabelled,
+        **{section: MODEL[section] for section in sections},
+        "code": code_of(script),
+    }
+
+
+def spectrum_settings(wildcards):
+    """What the spectra depend on."""
+    return theory_settings("theory_spectrum.py", "search")
+
+
+def decay_settings(wildcards):
+    """What quenches and decays depend on."""
+    return theory_settings("theory_decay.py", "quench", "decay")
+
+
+def simulation_settings(wildcards):
+    """What the simulation depends on."""
+    return theory_settings("theory_simulation.py", "simulation")
+
+
+def theory_figure_settings(wildcards):
+    """What the model's figures depend on beside their tables."""
+    labels = {
+        name: entry.get("label", name) for name, entry in MODEL["landscapes"].items()
+    }
+    return {"labels": labels, "code": code_of("theory_figures.py")}
+
+
+def gallery_settings(wildcards):
+    """What the schedule gallery depends on."""
+    keys = (
+        "label",
+        "schedule",
+        "peak_learning_rate",
+        "start",
+        "floor",
+        "schedule_options",
+    )
+    recipes = {
+        name: {key: recipe[key] for key in keys}
+        for name, recipe in SETTINGS["recipes"].items()
+    }
+    choices = {"schedules": registry.names("schedules")}
+    return {
+        "recipes": recipes,
+        "steps": SETTINGS["training"]["steps"],
+        "warmups": SETTINGS["warmups"],
+        "code": code_of("schedule_gallery.py", choices),
+    }
+
+
+def plateau_settings(wildcards):
+    """What the comparison of plateau heights depends on beside the runs."""
+    names = list(dict.fromkeys(run.recipe for run in RUNS))
+    return {
+        "recipes": {
+            name: {k: v for k, v in SETTINGS["recipes"][name].items() if k != "label"}
+            for name in names
+        },
+        "outcome": SETTINGS["theory"]["plateau_outcome"],
+        "confidence": SETTINGS["statistics"]["confidence"],
+        "pool_below": SETTINGS["statistics"]["pool_below"],
+        "labels": {
+            **{
+                name: entry["label"]
+                for name, entry in SETTINGS["architectures"].items()
+            },
+            **{name: entry["label"] for name, entry in SETTINGS["tasks"].items()},
+        },
+        "code": code_of("plateau_heights.py"),
+    }
+
+
+rule theory_spectrum:
+    output:
+        landscapes=multiext(f"{THEORY}/landscapes", ".parquet", ".csv"),
+        strong_points=multiext(f"{THEORY}/strong_points", ".parquet", ".csv"),
+        modes=f"{THEORY}/modes.parquet",
+        amplitudes=f"{THEORY}/amplitudes.parquet",
+        profiles=f"{THEORY}/profiles.parquet",
+    log:
+        f"{LOGS}/theory_spectrum.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=spectrum_settings,
+    script:
+        "../workflow_scripts/theory_spectrum.py"
+
+
+rule theory_decay:
+    input:
+        landscapes=rules.theory_spectrum.output.landscapes[0],
+    output:
+        quenches=f"{THEORY}/quenches.parquet",
+        decay_map=f"{THEORY}/decay_map.parquet",
+        slowest_decays=multiext(f"{THEORY}/slowest_decays", ".parquet", ".csv"),
+        decay_curves=f"{THEORY}/decay_curves.parquet",
+    log:
+        f"{LOGS}/theory_decay.log",
+    benchmark:
+        f"{BENCHMARKS}/theory_decay.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        settings=decay_settings,
+    script:
+        "../workflow_scripts/theory_decay.py"
+
+
+rule theory_simulation:
+    input:
+        landscapes=rules.theory_spectrum.output.landscapes[0],
+    output:
+        simulation=multiext(f"{THEORY}/simulation", ".parquet", ".csv"),
+    log:
+        f"{LOGS}/theory_simulation.log",
+    benchmark:
+        f"{BENCHMARKS}/theory_simulation.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        settings=simulation_settings,
+    script:
+        "../workflow_scripts/theory_simulation.py"
+
+
+rule theory_figures:
+    input:
+        landscapes=rules.theory_spectrum.output.landscapes[0],
+        strong_points=rules.theory_spectrum.output.strong_points[0],
+        amplitudes=rules.theory_spectrum.output.amplitudes,
+        profiles=rules.theory_spectrum.output.profiles,
+        quenches=rules.theory_decay.output.quenches,
+        decay_map=rules.theory_decay.output.decay_map,
+        slowest_decays=rules.theory_decay.output.slowest_decays[0],
+        decay_curves=rules.theory_decay.output.decay_curves,
+        simulation=rules.theory_simulation.output.simulation[0],
+    output:
+        **{
+            name: report(
+                f"{THEORY}/figures/{name}.svg",
+                caption=f"../report/theory_{name}.rst",
+                category="Theory",
+                subcategory="Valley-river model",
+                labels={"figure": title},
+            )
+            for name, title in THEORY_FIGURES.items()
+        },
+    log:
+        f"{LOGS}/theory_figures.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=theory_figure_settings,
+    script:
+        "../workflow_scripts/theory_figures.py"
+
+
+rule schedule_gallery:
+    output:
+        gallery=report(
+            f"{THEORY}/figures/schedules.html",
+            caption="../report/theory_schedules.rst",
+            category="Theory",
+            subcategory="Schedules",
+            labels={"figure": "Schedule gallery"},
+        ),
+        table=f"{THEORY}/common_recipe.csv",
+    log:
+        f"{LOGS}/schedule_gallery.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=gallery_settings,
+    script:
+        "../workflow_scripts/schedule_gallery.py"
+
+
+rule plateau_heights:
+    input:
+        runs=f"{TABLES}/runs.parquet",
+    output:
+        arms=multiext(f"{TABLES}/plateau_heights", ".parquet", ".csv"),
+        differences=multiext(f"{TABLES}/plateau_height_differences", ".parquet", ".csv"),
+        figure=report(
+            f"{FIGURES}/plateau_heights.svg",
+            caption="../report/theory_plateau_heights.rst",
+            category="Theory",
+            subcategory="Real trainings",
+            labels={"figure": "Plateau height and loss after the decay"},
+        ),
+    log:
+        f"{LOGS}/plateau_heights/{STUDY}.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=plateau_settings,
+    script:
+        "../workflow_scripts/plateau_heights.py"
+
+
+# What a study asks of this file: the gallery always, the model if there are landscapes, plateau heights if there are any.
+THEORY_TARGETS = [
+    *rules.schedule_gallery.output,
+    *(rules.theory_figures.output if MODEL["landscapes"] else []),
+    *(
+        rules.plateau_heights.output
+        if heights.families(SETTINGS["recipes"], (run.recipe for run in RUNS))
+        else []
+    ),
+]
+
+
+rule theory:
+    input:
+        THEORY_TARGETS,

@@ -1,0 +1,17 @@
+"""Rule theory_figures: tables of the valley-river model -> its figures."""
+
+from typing import Any
+
+import polars
+
+from warmup import adapters
+from warmup.plots import style, theory
+
+
+def main(job: Any) -> None:
+    tables = {name: polars.read_parquet(path) for name, path in job.input.items()}
+    for name, drawing in theory.figures(tables, job.params.settings["labels"]).items():
+        style.save(drawing, job.output[name])
+
+
+adapters.run(main, snakemake)

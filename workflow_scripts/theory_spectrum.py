@@ -1,0 +1,13 @@
+"""Rule theory_spectrum: landscapes of the configuration -> spectra, amplitudes, strong points."""
+
+from typing import Any
+
+from warmup import adapters
+from warmup.theory import study
+
+
+def main(job: Any) -> None:
+    study.save(study.spectra(job.params.settings), job.output)
+
+
+adapters.run(main, snakemake)
