@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from warmup import registry
+from warmup import registry, spectral_norm
 from warmup.errors import ConfigurationError
-from warmup.optimizers import _spectral, adamw, adamw2, gi_adam, radam, schedule_free
+from warmup.optimizers import adamw, adamw2, gi_adam, radam, schedule_free
 
 RECIPE: dict[str, Any] = {"peak_learning_rate": 3.0e-3, "betas": [0.9, 0.999], "epsilon": 1.0e-8, "options": {}}
 TEXT = torch.from_numpy(numpy.frombuffer(Path(argparse.__file__).read_bytes(), dtype=numpy.uint8).astype(numpy.int64))
@@ -148,14 +148,14 @@ def test_no_matrix_grows_by_more_than_one_plus_tau_in_a_step(tau: float) -> None
 
 def test_sigma_estimates_stay_within_two_percent_of_the_svd_along_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     ratios: list[float] = []
-    follow = _spectral.follow
+    follow = spectral_norm.follow
 
     def checked(matrices: Any, blocks: Any) -> Any:
         sigmas, following = follow(matrices, blocks)
         ratios.extend(found[0] / sigma(matrix) for found, matrix in zip(sigmas, matrices, strict=True))
         return sigmas, following
 
-    monkeypatch.setattr(_spectral, "follow", checked)
+    monkeypatch.setattr(spectral_norm, "follow", checked)
     model = gpt2()
     train(model, adamw2.create(groups_of(model), with_tau(3e-2)), range(100))
     assert len(ratios) == 100 * 2 * 8
@@ -264,20 +264,20 @@ def test_the_power_iteration_finds_sigma_of_any_matrix(
 ) -> None:
     draw = torch.Generator().manual_seed(seed)
     matrix = scale * torch.randn(rows, rank, generator=draw) @ torch.randn(rank, columns, generator=draw)
-    sigmas, (block,) = _spectral.follow([matrix], [_spectral.first_block(matrix)])
+    sigmas, (block,) = spectral_norm.follow([matrix], [spectral_norm.first_block(matrix)])
     assert sigmas[0][0] == pytest.approx(sigma(matrix), rel=0.02)
     torch.testing.assert_close(block.mT @ block, torch.eye(min(8, columns)), atol=5e-3, rtol=0)
 
 
 def test_the_power_iteration_leaves_the_global_random_state_alone() -> None:
     state = torch.get_rng_state()
-    _spectral.follow([torch.ones(4, 4)], [_spectral.first_block(torch.ones(4, 4))])
+    spectral_norm.follow([torch.ones(4, 4)], [spectral_norm.first_block(torch.ones(4, 4))])
     assert torch.equal(state, torch.get_rng_state())
 
 
 def test_a_matrix_that_is_not_finite_has_no_sigma_and_stops_nothing() -> None:
     bad = torch.full((5, 5), math.nan)
-    sigmas, _ = _spectral.follow([bad, torch.eye(5)], [_spectral.first_block(bad)] * 2)
+    sigmas, _ = spectral_norm.follow([bad, torch.eye(5)], [spectral_norm.first_block(bad)] * 2)
     assert math.isnan(sigmas[0][0]) and sigmas[1][0] == pytest.approx(1.0, rel=1e-5)
 
 

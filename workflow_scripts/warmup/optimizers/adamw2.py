@@ -8,9 +8,9 @@ so that sigma_1(W_t) <= (1 + tau) sigma_1(W_{t-1}) without decay (Weyl). a_t / l
 `caps()` tells it. Everything that is not a capped matrix takes torch's AdamW step. The order of operations is that of
 torch's foreach AdamW: with tau infinite both give the same bits on CPU.
 
-The spectral norms come from a block power iteration (`_spectral`) whose blocks live in the optimiser's state, so a
-resumed run follows the same numbers. A stack [experts, m, n] has one cap per expert. An all-zero matrix takes AdamW's
-step until it is not.
+The spectral norms come from a block power iteration (`warmup.spectral_norm`) whose blocks live in the optimiser's
+state, so a resumed run follows the same numbers. A stack [experts, m, n] has one cap per expert. An all-zero matrix
+takes AdamW's step until it is not.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 
+from warmup import spectral_norm
 from warmup.errors import ConfigurationError
-from warmup.optimizers import _recipe, _spectral
+from warmup.optimizers import _recipe
 
 SCOPES = ("all_matrices", "attention_query_key")
 EXACT_STATE = ("weight_block", "update_block")
@@ -113,8 +114,8 @@ class AdamW2(torch.optim.Optimizer):
         states = [self.state[parameters[index]] for index in capped]
         weights = [parameters[index].detach() for index in capped]
         updates = [self.state[parameters[index]]["exp_avg"] / denominators[index] for index in capped]
-        of_weights, weight_blocks = _spectral.follow(weights, [state["weight_block"] for state in states])
-        of_updates, update_blocks = _spectral.follow(updates, [state["update_block"] for state in states])
+        of_weights, weight_blocks = spectral_norm.follow(weights, [state["weight_block"] for state in states])
+        of_updates, update_blocks = spectral_norm.follow(updates, [state["update_block"] for state in states])
         for state, weight_block, update_block in zip(states, weight_blocks, update_blocks, strict=True):
             state["weight_block"], state["update_block"] = weight_block, update_block
         for index, weight_norms, update_norms in zip(capped, of_weights, of_updates, strict=True):
@@ -131,8 +132,8 @@ class AdamW2(torch.optim.Optimizer):
             state["exp_avg"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
             state["exp_avg_sq"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
             if capped:
-                state["weight_block"] = _spectral.first_block(parameter)
-                state["update_block"] = _spectral.first_block(parameter)
+                state["weight_block"] = spectral_norm.first_block(parameter)
+                state["update_block"] = spectral_norm.first_block(parameter)
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

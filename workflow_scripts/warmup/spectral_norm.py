@@ -8,8 +8,8 @@ decomposed, those of all matrices together.
     Q <- orth(W'W Q + SHIFT sigma^2 Q)                                                    (Cholesky of a k x k matrix)
 
 The two bounds of one iteration differ by what the block still has to learn: while they do by more than TOLERANCE, the
-matrix is iterated again. Weights settle at once or twice, updates (which follow each batch's gradient) after two to three
-iterations, anything new after about ten. The shift keeps the Gram matrix invertible for matrices of any rank, so
+matrix is iterated again. Weights settle at once or twice, updates (which follow each batch's gradient) after two to
+three iterations, anything new after about ten. The shift keeps the Gram matrix invertible for matrices of any rank, so
 directions are never lost; it changes no eigenvector. Products of bfloat16 matrices are taken in float32.
 """
 
@@ -25,6 +25,9 @@ TOLERANCE = 1e-3
 """Relative difference of an iteration's two bounds below which the estimate stands (its error: see docs/probes.md)."""
 MOST_ITERATIONS = 32
 """Iterations of one matrix in one call, at most; matrices without a gap in their spectrum need the most."""
+
+EXACT_BELOW = 256
+"""Smaller side up to which decomposing the Gram matrix is cheaper than iterating from random columns."""
 
 
 def first_block(matrix: torch.Tensor) -> torch.Tensor:
@@ -60,6 +63,28 @@ def follow(
             sigmas[i] = values.tolist()
         unsettled = [i for i, done in zip(unsettled, settled.split(counts), strict=True) if not bool(done.all())]
     return sigmas, following
+
+
+def largest(matrices: Sequence[torch.Tensor]) -> list[float]:
+    """sigma_1 of each matrix [m, n], looked at once: exactly for small ones, by iteration for the others.
+
+    NaN for a matrix with non-finite entries.
+    """
+    found = [0.0] * len(matrices)
+    small = [i for i, matrix in enumerate(matrices) if min(matrix.shape) <= EXACT_BELOW]
+    others = [i for i in range(len(matrices)) if i not in small]
+    for i in small:
+        matrix = matrices[i].float()
+        gram = matrix @ matrix.mT if matrix.shape[0] <= matrix.shape[1] else matrix.mT @ matrix
+        whole = bool(gram.isfinite().all())
+        found[i] = float(torch.linalg.eigvalsh(gram)[-1].clamp(min=0).sqrt()) if whole else float("nan")
+    for i, sigma in zip(others, follow(*_begun([matrices[i] for i in others]))[0], strict=True):
+        found[i] = sigma[0]
+    return found
+
+
+def _begun(matrices: list[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    return matrices, [first_block(matrix) for matrix in matrices]
 
 
 def _iterate(
