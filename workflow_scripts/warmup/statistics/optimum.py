@@ -98,7 +98,7 @@ def _smooth(found: SmoothOptimum, steps: int) -> dict[str, Any]:
 
 
 def crossfit(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.DataFrame:
-    """One row per cell (CROSSFIT): mean outcome at the reference warmup less that at the chosen one; a gain is positive."""
+    """One row per cell (CROSSFIT): mean outcome at the reference warmup less that at the chosen one (a gain: > 0)."""
     everything = cells(runs, settings["outcome"])
     rows = []
     for cell in everything:
