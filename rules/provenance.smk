@@ -4,27 +4,36 @@
 from snakemake.logging import logger
 
 
-def expected_fingerprints(wildcards=None):
-    """{path of its summary.json: fingerprint of present settings and code} for every run of the study."""
-    runs = zip(of_runs("summary.json"), RUNS)
-    probes = zip(of_runs("summary.json", PROBE_RUNS, PROBE_RUN), PROBE_RUNS)
+def settings_by_summary():
+    """(path of its summary.json, function that gives its present settings and code, its coordinates) of every run."""
+    for path, run in zip(of_runs("summary.json"), RUNS):
+        yield path, run_settings, run._asdict()
+    for path, run in zip(of_runs("summary.json", PROBE_RUNS, PROBE_RUN), PROBE_RUNS):
+        yield path, probe_settings, run._asdict()
+
+
+def expected_fingerprints(paths):
+    """{path of its summary.json: fingerprint of present settings and code} for those runs of the study."""
+    wanted = set(paths)
     return {
-        **{path: provenance.fingerprint(run_settings(run._asdict())) for path, run in runs},
-        **{path: provenance.fingerprint(probe_settings(run._asdict())) for path, run in probes},
+        path: provenance.fingerprint(settings(run))
+        for path, settings, run in settings_by_summary()
+        if path in wanted
     }
 
 
-def warn_of_stale_runs():
-    """Tell what a survey of the runs on disk found; refuse a report of stale ones."""
-    survey = provenance.survey(expected_fingerprints(), provenance.versions())
+def survey_of_runs():
+    """Tell what is found about the runs on disk; refuse a report of stale ones."""
+    on_disk = [path for path, *_ in settings_by_summary() if Path(path).exists()]
+    survey = provenance.survey(expected_fingerprints(on_disk), provenance.versions())
     for warning in survey.warnings():
         logger.warning(warning)
     if any(argument.startswith("--report") for argument in sys.argv):
         try:
             provenance.refuse_stale(survey.stale)
-        except UserError as error:
+        except StaleResultError as error:
             raise WorkflowError(f"no report: {error}")
 
 
 if workflow.is_main_process:
-    warn_of_stale_runs()
+    survey_of_runs()

@@ -9,7 +9,7 @@ import pytest
 
 from warmup.differences import fingerprint
 from warmup.errors import DataError, StaleResultError
-from warmup.staleness import Survey, refuse_stale, snakemakes_fingerprint, stale, stale_runs, survey
+from warmup.staleness import Survey, read_summary, refuse_stale, snakemakes_fingerprint, stale, stale_runs, survey
 
 SETTINGS: dict[str, Any] = {
     "coordinates": {"architecture": "gpt2", "seed": "0"},
@@ -100,11 +100,17 @@ def test_stale_runs_are_refused_by_name() -> None:
         refuse_stale(paths)
 
 
-def test_a_summary_that_cannot_be_judged_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ['{"settings": {', "", "[]", '{"settings": {}}', "\xff"])
+def test_a_summary_that_cannot_be_judged_is_told_and_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "summary.json"
-    path.write_text('{"settings": {')
-    with pytest.raises(DataError, match="not valid JSON"):
-        stale_runs({str(path): ""})
-    path.write_text('{"settings": {}}')
+    path.write_bytes(text.encode("latin-1"))
+    found = survey({str(path): ""}, records=tmp_path)
+    assert found.unreadable == found.stale == [str(path)]
+    assert found.warnings() == [f"1 summary file(s) cannot be read: {path}. Delete them."]
+
+
+def test_a_summary_of_another_kind_is_an_error_where_it_alone_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no 'code'"):
-        stale_runs({str(path): ""})
+        stale({"settings": {}}, SETTINGS)
+    with pytest.raises(FileNotFoundError):
+        read_summary(tmp_path / "none.json")

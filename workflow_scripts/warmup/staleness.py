@@ -32,18 +32,24 @@ class Survey:
     """Stale, and Snakemake has no record of them: it will not train them again."""
     planned: list[str] = field(default_factory=list)
     """Stale, and Snakemake knows."""
+    unreadable: list[str] = field(default_factory=list)
+    """No JSON, or not written by a training of this workflow: nothing can be said about the run."""
     other_versions: Counter[str] = field(default_factory=Counter)
     """How many runs were made with another version of a library: "torch 2.8.0 (now 2.9.1)" -> 12."""
 
     @property
     def stale(self) -> list[str]:
-        return [*self.unseen, *self.planned]
+        return [*self.unreadable, *self.unseen, *self.planned]
 
     def warnings(self) -> list[str]:
         """One sentence per thing a user should know before trusting these results."""
         said = []
         if self.unseen:
             said.append(f"{_refusal(self.unseen)} Snakemake has no record of them and leaves them as they are.")
+        if self.unreadable:
+            said.append(
+                f"{len(self.unreadable)} summary file(s) cannot be read: {listed(self.unreadable)}. Delete them."
+            )
         if self.other_versions:
             counts = ", ".join(f"{count} with {what}" for what, count in self.other_versions.items())
             said.append(
@@ -61,10 +67,15 @@ def survey(expected: Mapping[str, str], versions: Mapping[str, str] | None = Non
     """
     found = Survey()
     for path, wanted in expected.items():
-        summary = read_summary(path)
-        if summary is None:
+        try:
+            summary = read_summary(path)
+            made_by = recorded_settings(summary)
+        except FileNotFoundError:
             continue
-        if fingerprint(recorded_settings(summary)) != wanted:
+        except DataError:
+            found.unreadable.append(path)
+            continue
+        if fingerprint(made_by) != wanted:
             known = snakemakes_fingerprint(path, records)
             if known is None:
                 found.unseen.append(path)
@@ -113,14 +124,15 @@ def recorded_settings(summary: Mapping[str, Any]) -> dict[str, Any]:
         raise DataError(f"a run's summary has no {missing}: it was not written by this workflow") from missing
 
 
-def read_summary(path: str | Path) -> dict[str, Any] | None:
-    """A run's summary.json; None if there is none."""
+def read_summary(path: str | Path) -> dict[str, Any]:
+    """A run's summary.json. Raises FileNotFoundError, or DataError if it is not a JSON object."""
     try:
-        return json.loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        return None
-    except json.JSONDecodeError as error:
+        summary = json.loads(Path(path).read_bytes())
+    except ValueError as error:
         raise DataError(f"{path}: not valid JSON ({error}); delete the run's folder to train it again") from error
+    if not isinstance(summary, dict):
+        raise DataError(f"{path}: not a JSON object; delete the run's folder to train it again")
+    return summary
 
 
 def snakemakes_fingerprint(path: str, records: Path = RECORDS) -> str | None:
