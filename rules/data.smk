@@ -10,7 +10,15 @@ def data_settings(wildcards):
     }
 
 
+def own_file(wildcards):
+    """The user's own file or folder, if the task takes its data from one."""
+    path = SETTINGS["tasks"][wildcards.task]["source"].get("path")
+    return [path] if path else []
+
+
 rule prepare_data:
+    input:
+        own_file,
     output:
         directory(DATA),
     params:
@@ -21,7 +29,7 @@ rule prepare_data:
         f"{BENCHMARKS}/prepare_data/{{task}}.tsv"
     conda:
         "../envs/data.yaml"
-    threads: 1
+    threads: 4 if SETTINGS["training"]["device"] == "cuda" else 1
     resources:
         mem_mb=4000,
         runtime=120,

@@ -56,8 +56,15 @@ def schema() -> dict[str, Any]:
 
 
 def merge(below: Any, above: Any) -> Any:
-    """`above` laid over `below`: mappings key by key, anything else replaced."""
-    if isinstance(below, Mapping) and isinstance(above, Mapping):
+    """`above` laid over `below`: mappings key by key, anything else replaced.
+
+    A mapping that names another thing (a data source) than the one below it replaces that one whole, options and all.
+    """
+    if (
+        isinstance(below, Mapping)
+        and isinstance(above, Mapping)
+        and above.get("name", None) in (None, below.get("name"))
+    ):
         keys = dict.fromkeys([*below, *above])
         return {
             key: merge(below[key], above[key])
@@ -150,7 +157,8 @@ def _sentence(error: jsonschema.ValidationError, prefix: tuple[str, ...]) -> str
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = list(rule.get("properties", {}))
         unknown = next(name for name in error.instance if name not in known)
-        return f"{'.'.join([*path, str(unknown)])}: unknown key{_suggestion(str(unknown), known)}; known are {', '.join(known)}"
+        hint = _suggestion(str(unknown), known)
+        return f"{'.'.join([*path, str(unknown)])}: unknown key{hint}; known are {', '.join(known)}"
     if error.validator == "required" and isinstance(error.instance, Mapping):
         missing = next(name for name in rule["required"] if name not in error.instance)
         return f"{'.'.join([*path, missing])}: this key is missing"
@@ -160,7 +168,8 @@ def _sentence(error: jsonschema.ValidationError, prefix: tuple[str, ...]) -> str
         )
     if error.validator == "enum":
         known = [str(choice) for choice in error.validator_value]
-        return f"{key}: {error.instance!r} is not known{_suggestion(str(error.instance), known)}; known are {', '.join(known)}{about}"
+        hint = _suggestion(str(error.instance), known)
+        return f"{key}: {error.instance!r} is not known{hint}; known are {', '.join(known)}{about}"
     if error.validator == "uniqueItems":
         twice = next(item for item in error.instance if error.instance.count(item) > 1)
         return f"{key}: {twice!r} stands there twice; each value may stand there once{about}"

@@ -71,7 +71,7 @@ def _names(settings: Mapping[str, Any]) -> Iterator[str]:
                     if name not in settings[axis]:
                         yield _unknown(key, name, settings[axis])
                     elif axis == "architectures" and settings[axis][name]["role"] == "predict":
-                        yield f"{key}: {name!r} has role predict, which is never swept; give it role validate or variant"
+                        yield f"{key}: {name!r} is never swept (role predict); give it role validate or variant"
     if not study_architectures(settings, {}):
         yield "architectures: none has role study or validate, so a study that lists none is empty; give one role study"
 
@@ -98,7 +98,10 @@ def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:
     elif source["name"] == "text_file" and source.get("path") is not None:
         size = Path(source["path"]).stat().st_size
         if size <= task["sequence_length"]:
-            yield f"{key}.sequence_length: {task['sequence_length']} is longer than the data ({size} bytes in {source['path']})"
+            yield (
+                f"{key}.sequence_length: {task['sequence_length']} is longer than the data "
+                f"({size} bytes in {source['path']})"
+            )
     if task["kind"] == "forecasting":
         if task["context"] % task["patch_length"]:
             yield f"{key}.patch_length: {task['patch_length']} does not divide {key}.context ({task['context']})"
@@ -107,8 +110,8 @@ def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:
             shortest = min(split)
             if task["horizon"] > shortest or task["context"] + task["horizon"] > split[0]:
                 yield (
-                    f"{key}.context: context + horizon ({task['context']} + {task['horizon']} rows) is longer than the data "
-                    f"({key}.source.split: {list(split)})"
+                    f"{key}.context: context + horizon ({task['context']} + {task['horizon']} rows) is longer than "
+                    f"the data ({key}.source.split: {list(split)})"
                 )
 
 
@@ -120,7 +123,7 @@ def _recipe(name: str, recipe: Mapping[str, Any]) -> Iterator[str]:
 
 def _architecture(name: str, architecture: Mapping[str, Any]) -> Iterator[str]:
     if "model_type" not in architecture:
-        yield f"architectures.{name}.model_type: this key is missing; give transformers' name of the family, such as gpt2"
+        yield f"architectures.{name}.model_type: this key is missing; give transformers' name, such as gpt2"
         return
     for problem in families.family(architecture["model_type"]).problems(architecture["settings"]):
         yield f"architectures.{name}.settings.{problem}"
@@ -137,7 +140,8 @@ def _combinations(settings: Mapping[str, Any]) -> Iterator[str]:
         for warmup in warmups:
             rounded = warmup_steps(warmup, steps)
             if rounded in arms:
-                yield f"{key}: {arms[rounded]:g} and {warmup:g} are both {rounded} of {steps} steps; drop one or raise training.steps"
+                both = f"{arms[rounded]:g} and {warmup:g}"
+                yield f"{key}: {both} are both {rounded} of {steps} steps; drop one or raise training.steps"
             arms[rounded] = warmup
             if rounded >= steps:
                 yield f"{key}: {warmup:g} warms up for all {steps} steps; leave at least one for the decay"
@@ -147,13 +151,13 @@ def _combinations(settings: Mapping[str, Any]) -> Iterator[str]:
                 architecture = settings["architectures"][architecture_name]
                 if architecture["input"] == "pixels" and task["kind"] != "classification":
                     yield (
-                        f"{own}: architecture {architecture_name!r} takes pixels, but task {task_name!r} is {task['kind']}; "
-                        f"list the tasks or the architectures of this selection"
+                        f"{own}: architecture {architecture_name!r} takes pixels, but task {task_name!r} is "
+                        f"{task['kind']}; list the tasks or the architectures of this selection"
                     )
                 longest = families.family(architecture["model_type"]).longest_sequence(architecture["settings"])
                 positions = sequence_positions(task)
                 if longest is not None and positions is not None and positions > longest[1]:
                     yield (
-                        f"architectures.{architecture_name}.settings.{longest[0]}: {longest[1]} positions are fewer than the "
-                        f"{positions} of task {task_name!r}; raise it to {positions}"
+                        f"architectures.{architecture_name}.settings.{longest[0]}: {longest[1]} positions are fewer "
+                        f"than the {positions} of task {task_name!r}; raise it to {positions}"
                     )

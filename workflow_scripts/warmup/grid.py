@@ -69,7 +69,7 @@ def data_settings(settings: Mapping[str, Any], task: str) -> dict[str, Any]:
     kept = {
         key: value
         for key, value in entry.items()
-        if key not in ("batch_size", "validation_examples", "label", "patch_size")
+        if key not in ("batch_size", "validation_examples", "label", "patch_size", "patch_length")
     }
     limit = None
     if entry["kind"] == "language" and entry["source"]["name"] == "openwebtext":
@@ -115,9 +115,16 @@ def run_choices(settings: Mapping[str, Any], run: Run) -> dict[str, list[str]]:
 def data_choices(settings: Mapping[str, Any], task: str) -> dict[str, list[str]]:
     """Modules chosen by name that the preparation of a task uses."""
     entry = settings["tasks"][task]
-    return {"tasks": [entry["kind"]], "tasks.sources": [entry["source"]["name"]]}
+    return {"tasks.sources": [entry["source"]["name"]]}
 
 
 def enabled_probes(probes: Mapping[str, Any]) -> list[str]:
     """Names of the probes that the configuration switches on."""
     return [name for name, entry in probes.items() if isinstance(entry, Mapping) and entry.get("enabled", False)]
+
+
+def probe_steps(settings: Mapping[str, Any]) -> int:
+    """Steps of a probe run: the largest budget of the diagnostics, below half of the run."""
+    budgets = settings["prediction"].get("budgets", [])
+    half = (settings["training"]["steps"] - 1) // 2
+    return max([budget for budget in budgets if budget <= half], default=half)

@@ -29,7 +29,8 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
         if offset >= period:
             yield f"{kind}_layer_offset: {offset} should be below {kind}_layer_period ({period})"
     if sizes["num_experts_per_tok"] > sizes["num_experts"]:
-        yield f"num_experts_per_tok: {sizes['num_experts_per_tok']} should be at most num_experts ({sizes['num_experts']})"
+        chosen, there = sizes["num_experts_per_tok"], sizes["num_experts"]
+        yield f"num_experts_per_tok: {chosen} should be at most num_experts ({there})"
 
 
 def longest_sequence(_settings: Mapping[str, Any]) -> None:

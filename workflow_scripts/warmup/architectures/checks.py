@@ -1,0 +1,107 @@
+"""Every model of a study built once, small mistakes found before the first training starts.
+
+In: the parts of the configuration that make models, and the prepared data. Out: what each is made of (for the report
+and the plan). Refused: what transformers cannot build or does not know, too long a sequence, a language model that
+looks ahead.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from warmup import registry, schedules
+from warmup.architectures import families, layers, model, roles
+from warmup.errors import ConfigurationError
+from warmup.feasibility import warmup_steps
+from warmup.tasks._task import Task
+
+TOLERANCE = 1e-4
+"""Largest change of earlier states by a later position that rounding may cause."""
+
+logger = logging.getLogger("warmup")
+
+
+def check(settings: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
+    """Description of every (architecture, task) of `settings["cells"]`: parameters, layer groups, roles.
+
+    data: folder of prepared data by task. Raises ConfigurationError, naming the key, for what cannot be trained.
+    """
+    torch.set_num_threads(1)
+    tasks = {
+        name: registry.load("tasks", entry["kind"]).Task(entry, data[name]) for name, entry in settings["tasks"].items()
+    }
+    described: dict[str, dict[str, Any]] = {}
+    for architecture, task, recipe in settings["cells"]:
+        try:
+            _recipe(settings, recipe)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"recipes.{recipe}: {error}") from error
+        if task in described.get(architecture, {}):
+            continue
+        try:
+            entry = describe(settings["architectures"][architecture], tasks[task])
+        except ConfigurationError as error:
+            raise ConfigurationError(f"architectures.{architecture}.{error} (task {task})") from error
+        described.setdefault(architecture, {})[task] = entry
+        logger.info("%s on %s: %s parameters", architecture, task, f"{entry['parameters']:,}")
+    return described
+
+
+def describe(architecture: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """Number of trained parameters, in all and by layer group and role, of an architecture entry on `task`."""
+    network = model.build(architecture, task, seed=0, device="meta")
+    _positions(network, architecture, task)
+    if task.vocabulary is not None:
+        refuse_looking_ahead(architecture, task)
+    sizes = {name: parameter.numel() for name, parameter in roles.trained(network)}
+    groups = layers.layer_groups(network)
+    by_role: dict[str, int] = {}
+    for name, size in sizes.items():
+        kind = roles.role(network, name)
+        by_role[kind] = by_role.get(kind, 0) + size
+    return {
+        "parameters": sum(sizes.values()),
+        "layer_groups": {group: sum(sizes[name] for name in names) for group, names in groups.items()},
+        "roles": by_role,
+        "width": model.states_width(network.backbone.config),
+        "layers": len(layers.blocks(network.backbone)),
+    }
+
+
+def refuse_looking_ahead(architecture: Mapping[str, Any], task: Task) -> None:
+    """Raise ConfigurationError if an output at a position depends on a later position: no language model then."""
+    network = model.build(architecture, task, seed=0).eval()
+    length = min(task.positions, 16)
+    tokens = torch.arange(length).remainder(task.vocabulary or 1)[None]
+    changed = tokens.clone()
+    changed[0, -1] = (changed[0, -1] + 1) % (task.vocabulary or 1)
+    with torch.no_grad():
+        before, after = network(tokens)[0, :-1], network(changed)[0, :-1]
+    difference = float((before - after).abs().max() / before.abs().max().clamp(min=1e-12))
+    if not difference <= TOLERANCE:
+        raise ConfigurationError(
+            f"model_type: {architecture['model_type']} lets a position see later ones (its outputs change by "
+            f"{difference:.0e}), so it cannot model language; take a causal backbone, or tasks that are not language"
+        )
+
+
+def _positions(network: model.Model, architecture: Mapping[str, Any], task: Task) -> None:
+    if architecture["input"] == "pixels":
+        return
+    longest = families.family(architecture["model_type"]).longest_sequence(architecture["settings"])
+    limit = longest or ("max_position_embeddings", getattr(network.backbone.config, "max_position_embeddings", None))
+    if limit[1] is not None and task.positions > limit[1]:
+        raise ConfigurationError(
+            f"settings.{limit[0]}: {limit[1]} positions are fewer than the task's {task.positions}"
+        )
+
+
+def _recipe(settings: Mapping[str, Any], name: str) -> None:
+    """Build the schedule and the optimiser of a recipe once, so that a wrong option is found now."""
+    recipe, steps = settings["recipes"][name], settings["training"]["steps"]
+    schedules.learning_rates(recipe, steps, warmup_steps(0.1, steps))
+    weight = torch.nn.Parameter(torch.ones(2, 2))
+    group = {"params": [weight], "names": ["weight"], "role": roles.MATRIX, "attention_qk": False, "weight_decay": 0.0}
+    registry.load("optimizers", recipe["optimizer"]).create([group], recipe)

@@ -1,0 +1,151 @@
+"""A backbone of transformers between the two adapters of a task.
+
+In: an architecture entry of the configuration and a task. Out: a torch module whose forward maps a batch's inputs to
+the outputs that the task's loss takes. Same entry, task and seed: same initial weights, bit for bit.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+
+from warmup.architectures import families, roles
+from warmup.errors import ConfigurationError
+from warmup.random_streams import torch_seed
+from warmup.tasks._task import Task
+
+SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
+
+
+class Model(nn.Module):
+    """`input_adapter` -> `backbone` -> `output_adapter`."""
+
+    def __init__(
+        self, input_adapter: nn.Module, backbone: PreTrainedModel, output_adapter: nn.Module, pixels: bool
+    ) -> None:
+        super().__init__()
+        self.input_adapter = input_adapter
+        self.backbone = backbone
+        self.output_adapter = output_adapter
+        self.backbone_argument = "pixel_values" if pixels else "inputs_embeds"
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        states = self.backbone(**{self.backbone_argument: self.input_adapter(inputs)}).last_hidden_state
+        outputs: Tensor = self.output_adapter(states)
+        return outputs
+
+
+def build(architecture: Mapping[str, Any], task: Task, seed: int, device: str = "cpu") -> Model:
+    """The model of an architecture entry for `task`, initialised from the stream ("initial weights", seed).
+
+    device: "cpu" (training moves it later) or "meta" (shapes and counts only, no memory).
+    Raises ConfigurationError, naming the key, if transformers cannot build it.
+    """
+    configuration = backbone_configuration(architecture, task)
+    pixels = architecture["input"] == "pixels"
+    with torch.random.fork_rng(devices=[]), torch.device(device):
+        torch.manual_seed(torch_seed("initial weights", seed))
+        try:
+            backbone = AutoModel.from_config(configuration, attn_implementation=attention(configuration))
+        except (ValueError, TypeError, KeyError, AssertionError, ZeroDivisionError, RuntimeError) as error:
+            raise ConfigurationError(
+                f"settings: transformers cannot build this {architecture['model_type']}: {error}"
+            ) from error
+        if getattr(backbone, "pooler", None) is not None:
+            backbone.pooler = None  # unused: states go to the output adapter
+        tokens = _own_tokens(backbone)
+        if task.vocabulary is None and tokens is not None:
+            tokens.requires_grad_(False)
+        width = states_width(backbone.config)
+        inputs, outputs = task.adapters(
+            width, tokens if task.vocabulary is not None else None, bool(architecture["tied_head"]), pixels
+        )
+        model = Model(inputs, backbone, outputs, pixels)
+        changes = architecture.get("interventions", {})
+        if changes.get("qk_norm") or changes.get("sigma_reparametrisation"):
+            from warmup.architectures import interventions
+
+            interventions.apply(model, changes)
+        scale = float(changes.get("initial_scale", 1.0))
+        if scale != 1.0 and device != "meta":
+            with torch.no_grad():
+                for name, parameter in model.backbone.named_parameters():
+                    if roles.role(model.backbone, name) in (roles.MATRIX, roles.STACK):
+                        parameter.mul_(scale)
+    return model
+
+
+def attention(configuration: PretrainedConfig) -> str | None:
+    """Fused attention where the model type has it (sdpa); transformers' choice elsewhere."""
+    with contextlib.suppress(KeyError, ValueError):
+        model_class = AutoModel._model_mapping[type(configuration)]
+        return "sdpa" if getattr(model_class, "_supports_sdpa", False) else "eager"
+    return None
+
+
+def backbone_configuration(architecture: Mapping[str, Any], task: Task) -> PretrainedConfig:
+    """transformers' configuration of an entry for `task`: the entry's settings, what its family needs, no dropout."""
+    model_type, settings = architecture["model_type"], dict(architecture["settings"])
+    try:
+        defaults = AutoConfig.for_model(model_type)
+    except ValueError as error:
+        raise ConfigurationError(f"model_type: transformers knows no {model_type!r}") from error
+    known = {*defaults.to_dict(), *getattr(defaults, "attribute_map", {}), *vars(defaults)}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        import difflib
+
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise ConfigurationError(f"settings.{unknown[0]}: transformers' {model_type} has no such setting{hint}")
+    chosen = {key: 0.0 for key, value in defaults.to_dict().items() if "drop" in key and isinstance(value, float)}
+    chosen |= families.family(model_type).overrides(settings)
+    chosen |= settings
+    chosen |= _shapes(architecture, task, known, settings)
+    try:
+        return AutoConfig.for_model(model_type, **chosen)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"settings: transformers refuses this {model_type}: {error}") from error
+
+
+def _shapes(
+    architecture: Mapping[str, Any], task: Task, known: set[str], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Settings that follow from the task: vocabulary, image size, channels."""
+    if architecture["input"] == "pixels":
+        from warmup.tasks import classification
+
+        if not isinstance(task, classification.Task):
+            raise ConfigurationError("input: pixels are for image classification only")
+        height, width, channels = task.shape
+        if height != width:
+            raise ConfigurationError(f"input: pixels need square images, not {height} x {width}")
+        return {"image_size": height, "num_channels": channels}
+    if "vocab_size" not in known:
+        return {}
+    special = {key: None for key in SPECIAL_TOKENS if key in known and key not in settings}
+    if task.vocabulary is None:
+        return {"vocab_size": 1, **special}
+    given = settings.get("vocab_size", task.vocabulary)
+    if given < task.vocabulary:
+        raise ConfigurationError(
+            f"settings.vocab_size: {given} is smaller than the vocabulary of the data ({task.vocabulary}); "
+            f"remove it or raise it"
+        )
+    return {"vocab_size": given, **special}
+
+
+def _own_tokens(backbone: PreTrainedModel) -> nn.Embedding | None:
+    try:
+        embedding = backbone.get_input_embeddings()
+    except (NotImplementedError, AttributeError):
+        return None
+    return embedding if isinstance(embedding, nn.Embedding) else None
+
+
+def states_width(configuration: PretrainedConfig) -> int:
+    """Width of `last_hidden_state`."""
+    return int(configuration.hidden_size)

@@ -1,0 +1,91 @@
+"""What every kind of task offers the training loop."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from warmup.random_streams import stream
+
+
+class Task(ABC):
+    """Prepared data of one task, served as batches.
+
+    settings: the task's entry of the configuration; folder: what rule prepare_data made of it.
+    """
+
+    metric: str
+    """Name of the task's own metric."""
+    metric_better: str
+    """"lower" or "higher"."""
+
+    def __init__(self, settings: Mapping[str, Any], folder: str | Path) -> None:
+        self.settings = settings
+        self.folder = Path(folder)
+        self.facts: dict[str, Any] = json.loads((self.folder / "data.json").read_text())
+        self.batch_size = int(settings["batch_size"])
+
+    def array(self, name: str) -> NDArray[Any]:
+        """The prepared array `name`, mapped into memory."""
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r")  # type: ignore[no-any-return]
+
+    def batch(self, seed: int, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of training step `step` (from 0): a pure function of task, seed and step."""
+        return self.examples("train", self.training_indices(seed, step))
+
+    def training_indices(self, seed: int, step: int) -> NDArray[np.int64]:
+        """Examples of a step, drawn uniformly with replacement [batch]."""
+        draws = stream("batch", self.settings["kind"], seed, step)
+        return draws.integers(0, self.count("train"), size=self.batch_size)
+
+    def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The fixed validation examples, evenly spread over the validation part, in batches of the training size."""
+        available = self.count("validation")
+        wanted = min(int(self.settings["validation_examples"]), available)
+        chosen = np.linspace(0, available - 1, wanted).round().astype(np.int64)
+        for start in range(0, wanted, self.batch_size):
+            yield self.examples("validation", chosen[start : start + self.batch_size])
+
+    @property
+    @abstractmethod
+    def positions(self) -> int:
+        """Positions of the sequence that a backbone sees."""
+
+    @property
+    def vocabulary(self) -> int | None:
+        """Number of tokens, for tasks that have tokens."""
+        return None
+
+    @abstractmethod
+    def count(self, part: str) -> int:
+        """Examples in `part` ("train" or "validation")."""
+
+    @abstractmethod
+    def examples(self, part: str, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of the examples `indices` of `part`."""
+
+    @abstractmethod
+    def adapters(
+        self, width: int, tokens: nn.Embedding | None, tied: bool, pixels: bool
+    ) -> tuple[nn.Module, nn.Module]:
+        """(inputs -> backbone inputs [batch, positions, width], backbone states -> outputs).
+
+        tokens: the backbone's own token embedding, for tasks that have tokens; pixels: the backbone takes images.
+        """
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss of a batch (scalar)."""
+
+    @abstractmethod
+    def measure(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
+        """The batch's mean of what the metric averages (scalar)."""
+
+    def metric_of(self, mean: float) -> float:
+        """The metric from the mean of `measure` over the validation examples."""
+        return mean
