@@ -10,7 +10,7 @@ from warmup.theory import study
 
 def main(job: Any) -> None:
     known = polars.read_parquet(job.input.landscapes)
-    study.save(study.quenches_and_decays(job.params.settings, known), job.output)
+    study.save(study.quenches_and_decays(job.params.settings, known), dict(job.output.items()))
 
 
 adapters.run(main, snakemake)

@@ -10,8 +10,9 @@ from warmup.plots import style, theory
 
 def main(job: Any) -> None:
     tables = {name: polars.read_parquet(path) for name, path in job.input.items()}
+    paths = dict(job.output.items())
     for name, drawing in theory.figures(tables, job.params.settings["labels"]).items():
-        style.save(drawing, job.output[name])
+        style.save(drawing, paths[name])
 
 
 adapters.run(main, snakemake)

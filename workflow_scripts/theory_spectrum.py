@@ -7,7 +7,7 @@ from warmup.theory import study
 
 
 def main(job: Any) -> None:
-    study.save(study.spectra(job.params.settings), job.output)
+    study.save(study.spectra(job.params.settings), dict(job.output.items()))
 
 
 adapters.run(main, snakemake)

@@ -78,7 +78,7 @@ class Landscape:
     def centres(self, cells: int) -> Array:
         """Midpoints of `cells` equal cells of the domain."""
         width = (self.high - self.low) / cells
-        return self.low + width * (np.arange(cells) + 0.5)
+        return self.low + width * (np.arange(cells, dtype=np.float64) + 0.5)
 
     def exponent(self, eta: Array | float, y: Array) -> Array:
         """F_eta(y) / eta = c(y) / eta + ln a(y) / 2, shape of eta then of y; ConfigurationError where not finite."""

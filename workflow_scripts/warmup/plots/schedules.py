@@ -1,0 +1,178 @@
+"""The schedule gallery: learning rates of every recipe, with the formula of its schedule, as one interactive page.
+
+In: recipes of the configuration, steps, warmups. Out: an Altair chart; hover for numbers, click a name to single it
+out, choose the warmup below. Schedules that no recipe uses are drawn from the first recipe's numbers.
+"""
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import altair
+import numpy as np
+import polars
+
+from warmup import registry, schedules
+from warmup.errors import ConfigurationError
+from warmup.plots import style
+
+POINTS = 240
+"""Points of a curve, the corners of warmup and decay among them."""
+
+COMMON_RECIPE = {"schedule": "cosine", "peak_learning_rate": 1.0e-4, "start": 0.0, "floor": 0.0}
+COMMON_STEPS, COMMON_WARMUP, COMMON_ROWS = 50_000, 2_000, (0, 500, 1_000, 2_000)
+"""The common recipe of [S3], peak 1e-4 and 2,000 warmup steps, and the updates after which its table looks.
+
+Its rows lie within warmup, so they are the same whatever decay follows.
+"""
+
+FORMULA_WIDTH = 110
+"""Characters of a line of formula."""
+
+WIDTH = 620
+"""Pixels of the chart; texts below may run on under the legend."""
+
+DASHES = ([1, 0], [6, 3], [2, 2])
+"""One for each time the palette has been used up."""
+
+
+def common_recipe_table() -> polars.DataFrame:
+    """Rate last used after COMMON_ROWS updates of the common recipe: columns updates_done, learning_rate."""
+    rates = schedules.learning_rates(COMMON_RECIPE, COMMON_STEPS, COMMON_WARMUP)
+    used = [0.0 if done == 0 else float(rates[done - 1]) for done in COMMON_ROWS]
+    return polars.DataFrame({"updates_done": COMMON_ROWS, "learning_rate": used})
+
+
+def curves(settings: Mapping[str, Any]) -> tuple[polars.DataFrame, list[str]]:
+    """Learning rates (recipe, schedule, formula, warmup, update, share, learning_rate), and what could not be drawn.
+
+    `settings`: recipes, steps, warmups. A recipe and warmup that do not fit together are left out and named.
+    """
+    parts, missing = [], []
+    for label, recipe in _drawn(settings["recipes"]).items():
+        for warmup in settings["warmups"]:
+            warmup_steps = int(warmup * settings["steps"] + 0.5)
+            try:
+                rates = schedules.learning_rates(recipe, settings["steps"], warmup_steps)
+            except ConfigurationError as error:
+                missing.append(f"{label} with warmup {warmup:g}: {error}")
+                continue
+            shown = _corners(rates)
+            parts.append(
+                polars.DataFrame(
+                    {
+                        "recipe": label,
+                        "schedule": recipe["schedule"],
+                        "formula": schedules.formula(recipe["schedule"]),
+                        "warmup": f"{warmup:g}",
+                        "update": shown + 1,
+                        "share": (shown + 1) / settings["steps"],
+                        "learning_rate": rates[shown],
+                    }
+                )
+            )
+    return polars.concat(parts), missing
+
+
+def gallery(settings: Mapping[str, Any]) -> Any:
+    """The interactive chart: curves, formulas of the schedules shown, and the table of the common recipe."""
+    frame, missing = curves(settings)
+    names = frame["recipe"].unique(maintain_order=True).to_list()
+    colours = style.colours(names)
+    warmups = frame["warmup"].unique(maintain_order=True).to_list()
+    legend = "recipe (click to single out)"
+    chosen = altair.selection_point(fields=["recipe"], bind="legend")
+    start = warmups[min(1, len(warmups) - 1)]
+    warmup = altair.param(
+        name="warmup", value=start, bind=altair.binding_select(options=warmups, name="warmup, share of training ")
+    )
+    lines = (
+        altair.Chart(frame)
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=altair.X("share:Q", title="share of training", axis=altair.Axis(format="%")),
+            y=altair.Y("learning_rate:Q", title="learning rate", axis=altair.Axis(format=".1e")),
+            color=altair.Color(
+                "recipe:N",
+                title=legend,
+                scale=altair.Scale(domain=names, range=list(colours.values())),
+                legend=altair.Legend(labelLimit=320, symbolStrokeWidth=3),
+            ),
+            strokeDash=altair.StrokeDash(
+                "recipe:N", title=legend, scale=altair.Scale(domain=names, range=_dashes(len(names)))
+            ),
+            opacity=altair.condition(chosen, altair.value(1.0), altair.value(0.08)),
+            tooltip=[
+                altair.Tooltip("recipe:N"),
+                altair.Tooltip("schedule:N"),
+                altair.Tooltip("update:Q"),
+                altair.Tooltip("learning_rate:Q", format=".4e"),
+                altair.Tooltip("formula:N"),
+            ],
+        )
+        .add_params(chosen, warmup)
+        .transform_filter("datum.warmup === warmup")
+        .properties(width=WIDTH, height=340, title="Learning rate of every recipe")
+    )
+    notes = [f"Not drawn: {text}" for text in missing]
+    return altair.vconcat(lines, _formulas(frame), _common_recipe(notes)).configure_view(stroke=None)
+
+
+def _dashes(count: int) -> list[list[int]]:
+    return [DASHES[index // len(style.PALETTE) % len(DASHES)] for index in range(count)]
+
+
+def _drawn(recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Recipes by label, the same rates once, then one for each schedule that none of them uses."""
+    found: dict[str, Mapping[str, Any]] = {}
+    seen: dict[str, str] = {}
+    for name, recipe in recipes.items():
+        rates = repr(sorted((key, value) for key, value in recipe.items() if key != "label"))
+        if rates not in seen:
+            seen[rates] = recipe.get("label", name)
+            found[seen[rates]] = recipe
+    first = next(iter(recipes.values()))
+    used = {recipe["schedule"] for recipe in recipes.values()}
+    for schedule in registry.names("schedules"):
+        if schedule not in used:
+            label = f"{schedule.replace('_', ' ')} (no recipe uses it)"
+            found[label] = {**first, "schedule": schedule, "schedule_options": {}}
+    return found
+
+
+def _corners(rates: Any) -> Any:
+    """Indices to draw: evenly spaced, and every update where the curve bends most."""
+    even = np.linspace(0, len(rates) - 1, min(POINTS, len(rates))).round().astype(int)
+    bends = np.argsort(np.abs(np.diff(rates, 2)))[-4:] + 1 if len(rates) > 2 else np.array([], dtype=int)
+    return np.unique(np.concatenate([even, bends]))
+
+
+def _formulas(frame: polars.DataFrame) -> Any:
+    """One line of text per schedule; long formulas are folded."""
+    rows: list[tuple[str, str, int]] = []
+    for schedule, text in frame.select("schedule", "formula").unique(maintain_order=True).rows():
+        folded = textwrap.wrap(text, FORMULA_WIDTH)
+        rows += [(schedule if index == 0 else "", line, len(rows) + index) for index, line in enumerate(folded)]
+    table = polars.DataFrame(rows, schema=["schedule", "text", "row"], orient="row")
+    base = altair.Chart(table).encode(y=altair.Y("row:O", axis=None))
+    left = base.mark_text(align="left", fontWeight="bold", fontSize=12).encode(x=altair.value(0), text="schedule:N")
+    right = base.mark_text(align="left", fontSize=12).encode(x=altair.value(140), text="text:N")
+    ramp = (
+        "First warmup, update t = 0, 1, …, W − 1: lr = peak · (start + (top − start) (t + 1)/W); then, s = share done:"
+    )
+    return (left + right).properties(
+        width=WIDTH, height=18 * len(table), title=altair.Title(ramp, fontSize=12, anchor="start")
+    )
+
+
+def _common_recipe(notes: list[str]) -> Any:
+    """The table of the common recipe, and notes under it."""
+    rows = [f"{done:>6,} updates done: {rate:.2e}" for done, rate in common_recipe_table().rows()]
+    table = polars.DataFrame({"text": rows + notes, "row": range(len(rows) + len(notes))})
+    title = "Common recipe, peak 1e-4 and 2,000 warmup steps: rate last used after"
+    return (
+        altair.Chart(table)
+        .mark_text(align="left", fontSize=12)
+        .encode(x=altair.value(0), y=altair.Y("row:O", axis=None), text="text:N")
+        .properties(width=WIDTH, height=18 * len(table), title=altair.Title(title, fontSize=12, anchor="start"))
+    )
