@@ -3,6 +3,8 @@
 # Snakemake has no record of; a report is refused while there is any such run, or one that waits to be trained again.
 from snakemake.logging import logger
 
+from warmup.errors import StaleResultError
+
 
 def settings_by_summary():
     """(path of its summary.json, function that gives its present settings and code, its coordinates) of every run."""

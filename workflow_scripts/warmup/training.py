@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from warmup import devices, kernels, probes, provenance, recording, registry, schedules
+from warmup import devices, kernels, probes, recording, registry, schedules, versions
 from warmup.architectures import model, roles
 from warmup.checkpoints import Store
 from warmup.errors import EnvironmentProblemError
@@ -31,9 +31,6 @@ from warmup.tasks._task import Task
 
 FINITE_CHECK_STEPS = 50
 """On a GPU the loss is looked at this often, so that steps need no synchronisation; rows after a NaN are dropped."""
-
-LIBRARIES = ("torch", "transformers", "numba", "numpy")
-"""Libraries whose versions can change a result."""
 
 logger = logging.getLogger("warmup")
 
@@ -356,11 +353,11 @@ def out_of_memory_explained(settings: Mapping[str, Any]) -> Iterator[None]:
 def _finish(training: Training, folder: Path, seconds: float) -> None:
     """Write the files of the run."""
     settings, recorder = training.settings, training.recorder
-    versions = provenance.versions(LIBRARIES)
+    made_with = versions.versions()
     metadata = {
         "coordinates": json.dumps(settings["coordinates"], sort_keys=True),
         "settings": json.dumps(settings, sort_keys=True),
-        "versions": json.dumps(versions, sort_keys=True),
+        "versions": json.dumps(made_with, sort_keys=True),
     }
     tables = {
         "log.parquet": recorder.log(np.asarray(training.rates), training.step, metadata),
@@ -378,7 +375,7 @@ def _finish(training: Training, folder: Path, seconds: float) -> None:
         "final_training_loss": recorder.final_training_loss(training.step),
         "settings": {key: value for key, value in settings.items() if key != "code"},
         "code": settings["code"],
-        "versions": versions,
+        "versions": made_with,
     }
     recording.write(folder, tables, _resources(training, seconds), summary)
     logger.info(
