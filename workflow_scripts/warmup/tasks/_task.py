@@ -61,6 +61,11 @@ class Task(ABC):
         """Number of tokens, for tasks that have tokens."""
         return None
 
+    @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """Height, width and channels, for tasks that have images."""
+        return None
+
     @abstractmethod
     def count(self, part: str) -> int:
         """Examples in `part` ("train" or "validation")."""
