@@ -15,6 +15,9 @@ Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 LONGEST = 1000
 """Characters of an expression; nothing a person writes by hand is longer."""
 
+DEEPEST = 50
+"""Levels of an expression's tree."""
+
 CONSTANTS = {"pi": np.pi, "e": np.e}
 OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -42,10 +45,7 @@ def parse(text: str, key: str) -> Curve:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ConfigurationError(f"{key}: {text!r} is not a formula: {error}") from None
-    try:
-        evaluate = _compile(tree, key)
-    except RecursionError:
-        raise ConfigurationError(f"{key}: the brackets of {text[:40]!r}... are nested too deeply") from None
+    evaluate = _compile(tree, key, DEEPEST)
 
     def curve(y: NDArray[np.float64]) -> NDArray[np.float64]:
         y = np.asarray(y, dtype=np.float64)
@@ -55,7 +55,9 @@ def parse(text: str, key: str) -> Curve:
     return curve
 
 
-def _compile(node: ast.expr, key: str) -> Callable[[Any], Any]:
+def _compile(node: ast.expr, key: str, levels: int) -> Callable[[Any], Any]:
+    if levels == 0:
+        raise ConfigurationError(f"{key}: the formula is nested more than {DEEPEST} levels deep")
     match node:
         case ast.Constant(value=value) if isinstance(value, int | float) and not isinstance(value, bool):
             try:
@@ -68,16 +70,20 @@ def _compile(node: ast.expr, key: str) -> Callable[[Any], Any]:
         case ast.Name(id=name) if name in CONSTANTS:
             return lambda _: CONSTANTS[name]
         case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
-            first, combine, second = _compile(left, key), OPERATORS[type(op)], _compile(right, key)
+            first, combine, second = (
+                _compile(left, key, levels - 1),
+                OPERATORS[type(op)],
+                _compile(right, key, levels - 1),
+            )
             return lambda y: combine(first(y), second(y))
         case ast.UnaryOp(op=op, operand=operand) if type(op) in SIGNS:
-            sign, inner = SIGNS[type(op)], _compile(operand, key)
+            sign, inner = SIGNS[type(op)], _compile(operand, key, levels - 1)
             return lambda y: sign(inner(y))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
             count, function = FUNCTIONS[name]
             if len(args) != count:
                 raise ConfigurationError(f"{key}: {name} takes {count} argument(s), {len(args)} given")
-            inputs = [_compile(argument, key) for argument in args]
+            inputs = [_compile(argument, key, levels - 1) for argument in args]
             return lambda y: function(*(part(y) for part in inputs))
     raise ConfigurationError(
         f"{key}: {ast.unparse(node)!r} is not allowed in a formula; allowed are numbers, y, "

@@ -79,7 +79,7 @@ def analyse(
     strong = [_judged(eta, found, tolerance) for eta in found[2]]
     weak = weak_ranges(landscape, fine, etas)
     best, reference = _best(landscape, fine, weak, [point.eta for point in strong if point.established])
-    note = _summary(strong, weak, found[1], landscape.final)
+    note = _summary(strong, weak, found, landscape.final)
     return Analysis(fine, rate_errors, etas, values, weak, strong, best, reference, note)
 
 
@@ -158,7 +158,8 @@ def _best(
     return (hotter[0] if hotter else float(ends[int(np.argmin(size))])), float(start)
 
 
-def _summary(strong: list[StrongPoint], weak: list[tuple[float, float]], middle: list[float], final: float) -> str:
+def _summary(strong: list[StrongPoint], weak: list[tuple[float, float]], found: list[list[float]], final: float) -> str:
+    _, middle, _, wider = found
     kept = [point for point in strong if point.established]
     above = [point for point in kept if point.eta > final]
     parts = [f"{len(above)} strong point(s) above the final rate" if above else "no strong point above the final rate"]
@@ -166,6 +167,8 @@ def _summary(strong: list[StrongPoint], weak: list[tuple[float, float]], middle:
         parts.append(f"{len(kept) - len(above)} below it (heating)")
     if len(strong) > len(kept):
         parts.append(f"{len(strong) - len(kept)} zero(s) of a_2 not established")
+    if len(wider) > len(strong):
+        parts.append("a zero of a_2 appears when the domain is widened: give a wider domain")
     if len(middle) > len(strong):
         parts.append("a zero of a_2 on the coarser grid vanished on the finer one")
     parts.append("weak effect" if weak else "no weak effect in the range searched")
