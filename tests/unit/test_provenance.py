@@ -281,6 +281,19 @@ def test_one_process_sees_one_state_of_the_code(write: Write) -> None:
     assert provenance.code(root / "train.py") == before
 
 
+def test_files_that_changed_since_they_were_digested_are_named(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write(PACKAGE | {"warmup/numbers.py": 'half = open("half.txt")', "warmup/half.txt": "0.5"})
+    monkeypatch.setattr(provenance, "ROOT", root)
+    code = provenance.code(root / "train.py")
+    assert provenance.changed(code) == []
+    write({"warmup/training.py": f"# a comment\n{(root / 'warmup/training.py').read_text()}"})
+    assert provenance.changed(code) == []
+    write({"warmup/training.py": "main = print", "warmup/half.txt": "0.6"})
+    (root / "warmup/schedules/cosine.py").unlink()
+    provenance.forget()
+    assert provenance.changed(code) == ["warmup/half.txt", "warmup/schedules/cosine.py", "warmup/training.py"]
+
+
 def test_the_answer_is_the_callers_own(write: Write) -> None:
     root = write(PACKAGE)
     provenance.code(root / "train.py").clear()

@@ -3,13 +3,15 @@
 `job` is Snakemake's script object (input, output, params, wildcards, log, threads); nothing here imports Snakemake.
 """
 
+import json
 import logging
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from warmup.errors import UserError
+from warmup.errors import StaleResultError, UserError
 
 FORMAT = "%(asctime)s %(message)s"
 
@@ -22,6 +24,7 @@ def run(main: Callable[[Any], None], job: Any) -> None:
         handlers.append(logging.FileHandler(job.log[0], mode="w"))
     logging.basicConfig(level=logging.INFO, format=FORMAT, datefmt="%H:%M:%S", handlers=handlers, force=True)
     try:
+        refuse_changed_code(job)
         main(job)
     except UserError as error:
         logging.getLogger("warmup").error("error: %s", error)
@@ -29,3 +32,24 @@ def run(main: Callable[[Any], None], job: Any) -> None:
     except Exception:
         logging.getLogger("warmup").exception("this is a fault of the workflow, not of your configuration:")
         sys.exit(1)
+
+
+def refuse_changed_code(job: Any) -> None:
+    """Raise StaleResultError if a module changed since Snakemake read it: the result would be recorded as another's.
+
+    Snakemake digests the code once, at its start; a job that waited hours in its queue imports what is there by now.
+    """
+    code = job.params.get("settings", {}).get("code", {})
+    if not code:
+        return
+    command = [sys.executable, "-m", "warmup.code_check"]
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(command, cwd=root, input=json.dumps(code), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"the check of the code failed: {done.stderr}")
+    changed = json.loads(done.stdout)
+    if changed:
+        raise StaleResultError(
+            f"the code changed while the workflow was running ({', '.join(changed)}); start Snakemake again, "
+            "so that results are recorded as what made them"
+        )

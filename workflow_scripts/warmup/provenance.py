@@ -21,6 +21,7 @@ from warmup.staleness import refuse_stale, stale, stale_runs, survey
 from warmup.versions import versions
 
 __all__ = [
+    "changed",
     "code",
     "differences",
     "doubts",
@@ -56,6 +57,21 @@ def doubts(script: str | Path, choices: Mapping[str, Sequence[str]] = {}) -> lis
     """One line for each import in the closure of `script` that could not be read and so counted a whole package."""
     root, path = _locate(script)
     return list(_closure(root, path, _frozen(choices)).doubts)
+
+
+def changed(code: Mapping[str, str]) -> list[str]:
+    """Files of `code` (an answer of the function `code`) that mean something else by now, or are gone."""
+    modules = {path: module for module, path in _sources(ROOT).items()}
+    known = {ROOT / path: _facts(ROOT / path, modules[ROOT / path]) for path in code if ROOT / path in modules}
+    docstrings = any(facts.imports.reads_docstrings for facts in known.values())
+    annotations = any(facts.imports.reads_annotations for facts in known.values())
+
+    def digest(path: Path) -> str | None:
+        if path in known:
+            return _digest(path, modules[path], docstrings, annotations)
+        return _short(path.read_bytes()) if path.is_file() else None
+
+    return [path for path, before in code.items() if digest(ROOT / path) != before]
 
 
 def forget() -> None:
