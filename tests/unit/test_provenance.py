@@ -329,3 +329,10 @@ def test_the_registry_offers_what_provenance_follows() -> None:
     for package in registry.PACKAGES:
         children = provenance._children(sources, f"warmup.{package}")
         assert sorted(module.rpartition(".")[2] for module in children) == registry.names(package)
+
+
+def test_no_rule_of_this_workflow_leaves_an_import_in_doubt() -> None:
+    """A doubt would make an edit anywhere in the package re-run the rule."""
+    scripts = sorted(provenance.ROOT.glob("*.py"))
+    assert scripts
+    assert {script.name: provenance.doubts(script) for script in scripts if provenance.doubts(script)} == {}
