@@ -20,13 +20,14 @@ rule prepare_data:
     input:
         own_file,
     output:
-        directory(DATA),
+        f"{DATA}/data.json",  # written last, with the sha256 of the arrays beside it
     params:
         settings=data_settings,
     log:
         f"{LOGS}/prepare_data/{{task}}.log",
     benchmark:
         f"{BENCHMARKS}/prepare_data/{{task}}.tsv"
+    priority: 100
     conda:
         "../envs/data.yaml"
     threads: 4 if SETTINGS["training"]["device"] == "cuda" else 1

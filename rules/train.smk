@@ -5,15 +5,7 @@
 
 def check_settings(wildcards):
     """What the check of all models depends on."""
-    return {
-        "cells": sorted({(run.architecture, run.task, run.recipe) for run in [*RUNS, *PROBE_RUNS]}),
-        "architectures": SETTINGS["architectures"],
-        "tasks": {name: SETTINGS["tasks"][name] for name in TASKS},
-        "recipes": SETTINGS["recipes"],
-        "training": grid.run_settings(SETTINGS, RUNS[0])["training"],
-        "probes": SETTINGS["probes"],
-        "code": code_of("check_models.py"),
-    }
+    return {**grid.models_settings(SETTINGS, [*RUNS, *PROBE_RUNS]), "code": code_of("check_models.py")}
 
 
 def run_settings(wildcards):
@@ -46,13 +38,14 @@ def runtime_minutes(wildcards, attempt):
 
 rule check_models:
     input:
-        data=ancient(expand(DATA, task=TASKS)),
+        data=expand(f"{DATA}/data.json", task=TASKS),
     output:
         f"{STUDY_FOLDER}/models.json",
     params:
         settings=check_settings,
     log:
         f"{LOGS}/check_models/{STUDY}.log",
+    priority: 100  # no input of trainings (a new architecture would re-train the others), but before them
     conda:
         "../envs/train.yaml"
     threads: 1
@@ -65,8 +58,7 @@ rule check_models:
 
 rule train:
     input:
-        data=ancient(DATA),
-        models=ancient(rules.check_models.output),
+        data=f"{DATA}/data.json",
     output:
         log=f"{RUN}/log.parquet",
         evaluation=f"{RUN}/evaluation.parquet",
@@ -86,9 +78,9 @@ rule train:
         mem_mb=memory_mb,
         runtime=runtime_minutes,
         gpu=1 if SETTINGS["training"]["device"] == "cuda" else 0,
-        # what changes no result travels as a resource, so that it never re-runs a training:
+        # what changes no result travels as a resource, so that it never re-runs a training (0 stands for null):
         checkpoints=SETTINGS["checkpoints"],
-        **{key: SETTINGS["training"][key] for key in grid.OPERATION},
+        **{key: SETTINGS["training"][key] or 0 for key in grid.OPERATION},
     script:
         "../workflow_scripts/train.py"
 
@@ -111,3 +103,4 @@ use rule train as probe_run with:
 rule train_all:
     input:
         of_runs("summary.json"),
+        rules.check_models.output,

@@ -1,5 +1,6 @@
 """Rule check_models: every model of the study built once, before anything is trained."""
 
+from pathlib import Path
 from typing import Any
 
 from warmup import adapters, records
@@ -7,10 +8,9 @@ from warmup.architectures import checks
 
 
 def main(job: Any) -> None:
-    records.write_json(
-        checks.check(job.params.settings, dict(zip(job.params.settings["tasks"], job.input.data, strict=True))),
-        job.output[0],
-    )
+    settings = job.params.settings
+    folders = {task: str(Path(data).parent) for task, data in zip(settings["tasks"], job.input.data, strict=True)}
+    records.write_json(checks.check(settings, folders), job.output[0])
 
 
 adapters.run(main, snakemake)

@@ -8,7 +8,7 @@ from warmup import adapters, preparation
 
 def main(job: Any) -> None:
     settings = job.params.settings
-    preparation.prepare(settings, Path(job.output[0]), settings["tokens_needed"])
+    preparation.prepare(settings, Path(job.output[0]).parent, settings["tokens_needed"])
 
 
 adapters.run(main, snakemake)

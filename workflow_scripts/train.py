@@ -9,12 +9,12 @@ from warmup import adapters, training
 def main(job: Any) -> None:
     training.run(
         settings=job.params.settings,
-        data=Path(job.input.data),
+        data=Path(job.input.data).parent,
         folder=Path(job.output.summary).parent,
         operation=training.Operation(
             checkpoints=Path(job.resources.checkpoints),
             checkpoint_minutes=job.resources.checkpoint_minutes,
-            checkpoint_steps=job.resources.checkpoint_steps,
+            checkpoint_steps=job.resources.checkpoint_steps or None,
             progress_seconds=job.resources.progress_seconds,
         ),
     )

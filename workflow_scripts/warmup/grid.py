@@ -98,6 +98,21 @@ def run_settings(settings: Mapping[str, Any], run: Run) -> dict[str, Any]:
     }
 
 
+def models_settings(settings: Mapping[str, Any], runs: list[Run]) -> dict[str, Any]:
+    """What the check of the models of `runs` depends on: each architecture, task and recipe that occurs, and steps."""
+    used = {axis: dict.fromkeys(getattr(run, axis) for run in runs) for axis in ("architecture", "task", "recipe")}
+    return {
+        "cells": [list(cell) for cell in dict.fromkeys((run.architecture, run.task, run.recipe) for run in runs)],
+        "architectures": {
+            name: {key: value for key, value in settings["architectures"][name].items() if key not in ("label", "role")}
+            for name in used["architecture"]
+        },
+        "tasks": {name: settings["tasks"][name] for name in used["task"]},
+        "recipes": {name: settings["recipes"][name] for name in used["recipe"]},
+        "training": {"steps": settings["training"]["steps"]},
+    }
+
+
 def run_choices(settings: Mapping[str, Any], run: Run) -> dict[str, list[str]]:
     """Modules chosen by name that a training uses, by registered package: what its code digest is narrowed to."""
     architecture, task = settings["architectures"][run.architecture], settings["tasks"][run.task]
