@@ -155,14 +155,18 @@ def whole_spike_ratio(early: Early) -> Reading:
 
 
 def critical_rate(early: Early) -> Reading:
-    """peak learning rate / critical learning rate = peak x lambda_c / 2, the largest within the budget (2601.16979).
+    """peak learning rate / critical learning rate, the largest within the budget (critical sharpness / 2 x peak).
 
-    lambda_c is the critical sharpness, 2 / (smallest step along the update that raises the loss on the same batch).
+    The critical rate is the smallest along the step's update that raises the loss on the same batch (2601.16979).
+    Where the search ended without one, the last rate tried bounds it and the note says so.
     """
-    rows = early.quantity("critical_sharpness")
+    named = polars.col("quantity").str.starts_with(CRITICAL_RATE)
+    rows = early.probes.filter(named, polars.col("value") > 0).sort("value")
     if rows.is_empty():
-        return _unprobed(early, "critical_sharpness")
-    return Reading(early.recipe["peak_learning_rate"] * _largest(rows) / 2.0)
+        return _unprobed(early, CRITICAL_RATE)
+    name, rate = rows["quantity"][0], float(rows["value"][0])
+    note = None if name == CRITICAL_RATE else f"a bound: the critical rate lies {name.rpartition('_')[2]} {rate:.3g}"
+    return Reading(early.recipe["peak_learning_rate"] / rate, note)
 
 
 def relative_update(early: Early) -> Reading:
@@ -262,10 +266,6 @@ def _per_step(rows: polars.DataFrame, statistic: polars.Expr) -> NDArray[np.floa
     return rows.group_by("step").agg(statistic).sort("step")["value"].to_numpy()
 
 
-def _largest(rows: polars.DataFrame) -> float:
-    return float(rows["value"].to_numpy().max())
-
-
 def _unprobed(early: Early, name: str) -> Reading:
     return Reading(None, f"no {name} among the probes of the first {early.budget} steps")
 
@@ -274,6 +274,7 @@ MINIMUM_SPIKE_BUDGET = 5
 """Below this many steps the median of n/5 .. n is over the spike itself."""
 SMALLEST_DROP = 1e-4
 """An entropy that does not fall at all counts as this share, since diagnostics enter as logarithms."""
+CRITICAL_RATE = "critical_learning_rate"
 ENTROPIES = ("relative_entropy", "mixing_relative_entropy")
 CONCENTRATION = "sec_1"
 

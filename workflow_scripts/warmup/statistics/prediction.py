@@ -53,14 +53,15 @@ def _predict(
     row: dict[str, Any] = dict(zip(outcomes.CELL, target, strict=True)) | {"steps": settings["steps"]}
     training = [curve for curve in data.curves if curve.recipe == target[2]]
     if len(training) < predictors.FEWEST_TRAINING:
-        note = f"{len(training)} finished cells of recipe {target[2]} to learn from, {predictors.FEWEST_TRAINING} are needed"
+        note = f"{len(training)} finished cells of recipe {target[2]}, {predictors.FEWEST_TRAINING} are needed"
         return row | {"verdict": CANNOT_SAY, "note": note}
     chosen, scheme = predictors.select(AXIS, training, data, settings, target)
     record = _record("selected", leaderboard)
     if chosen.kind == "constant" or not _earns_its_place(record):
         chosen, scheme, record = BEST_CONSTANT, predictors.best_constant, _record("best_constant", leaderboard)
     position = scheme(training)(_blank(target, training, settings["steps"]))
-    low, high, level, note = conformal(position, target[1], _scores(record, held_out), settings["interval_level"])
+    scores = _scores(record["predictor"], target[2], held_out)
+    low, high, level, reason = conformal(position, target[1], scores, settings["interval_level"])
     fraction = _fraction(position, settings)
     alternatives = _alternatives(target, training, data, settings)
     return row | {
@@ -76,7 +77,7 @@ def _predict(
         "record": record,
         "alternatives": alternatives,
         "verdict": "ok",
-        "note": note,
+        "note": reason,
     }
 
 
@@ -97,12 +98,8 @@ def conformal(
     n = len(sizes)
     rank = math.ceil((n + 1) * level - 1e-9)
     if rank > n:
-        return (
-            None,
-            None,
-            level,
-            f"no interval: {n} architectures reach {n / (n + 1):.0%} at most, {level:.0%} is asked for",
-        )
+        reason = f"no interval: {n} architectures reach {n / (n + 1):.0%} at most, {level:.0%} is asked for"
+        return None, None, level, reason
     half = float(sizes[rank - 1])
     return position - half, position + half, level, None
 
@@ -112,19 +109,23 @@ def advice(row: Mapping[str, Any]) -> str:
     where = f"{row['architecture']} on {row['task']}"
     if row["verdict"] == CANNOT_SAY:
         return f"Nothing can be said about the warmup of {where}: {row['note']}."
-    start = f"For {where}, warm up over {_percent(row['predicted'])} of training ({row['predicted_steps']} of {row['steps']} steps)"
+    amount = f"{_percent(row['predicted'])} of training ({row['predicted_steps']} of {row['steps']} steps)"
+    start = f"For {where}, warm up over {amount}"
     if row["low"] is None:
         start += "; how far off that may be cannot be said from so few architectures"
     else:
-        start += f"; the best warmup lies between {_percent(row['low'])} and {_percent(row['high'])} with {row['level']:.0%} confidence"
+        limits = f"{_percent(row['low'])} and {_percent(row['high'])}"
+        start += f"; the best warmup lies between {limits} with {row['level']:.0%} confidence"
     record = row["record"]
+    if record["regret"] is None:
+        return f"{start}. There is no other architecture on which this could have been tried out."
     cost = f"{_percent(record['regret'])} of the loss on architectures it had not seen (n = {record['architectures']})"
     if row["diagnostic"] == BEST_CONSTANT.name:
         return f"{start}. No diagnostic did better out of sample than one warmup for all, which cost {cost}."
     name = row["diagnostic"].replace("_", " ")
     when = f"after {row['budget']} steps without warmup" if row["budget"] else "from the recipe alone"
-    than = f"{_percent(abs(record['versus_constant']))} less than the best single warmup"
-    return f"{start}. It is read off the {name} {when}; choosing so cost {cost}, {than}."
+    other = _percent(record["regret"] - record["versus_constant"])
+    return f"{start}. It is read off the {name} {when}; choosing so cost {cost}, one warmup for all {other}."
 
 
 def _earns_its_place(record: Mapping[str, Any]) -> bool:
@@ -144,8 +145,9 @@ def _record(predictor: str, leaderboard: polars.DataFrame) -> dict[str, Any]:
     return {"predictor": predictor, **rows.drop("axis", "kind", "budget", "map", "predictor").row(0, named=True)}
 
 
-def _scores(record: Mapping[str, Any], held_out: polars.DataFrame) -> polars.DataFrame:
-    return held_out.filter(polars.col("axis") == AXIS, polars.col("predictor") == record["predictor"])
+def _scores(predictor: str, recipe: str, held_out: polars.DataFrame) -> polars.DataFrame:
+    here = (polars.col("axis") == AXIS) & (polars.col("predictor") == predictor) & (polars.col("recipe") == recipe)
+    return held_out.filter(here)
 
 
 def _blank(target: CellKey, training: Sequence[Curve], steps: int) -> Curve:
@@ -187,7 +189,7 @@ def _scored(
     plateaus: polars.DataFrame,
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """How the prediction did where the full sweep was run: its regret with an interval, and whether the sets hold it."""
+    """How the prediction did where the full sweep was run: its regret with an interval, whether the sets hold it."""
     cells = {(cell.architecture, cell.task, cell.recipe): cell for cell in outcomes.cells(swept, settings["outcome"])}
     if target not in cells or row.get("predicted") is None:
         return {}
@@ -197,7 +199,8 @@ def _scored(
     curve = maps.curve(cell, settings["log_offset"])
     position, best = curve.position(row["predicted"]), float(curve.warmups[curve.best])
     regret = paired_t(curve.seed_regrets(position), settings["confidence"])
-    sets = {line[:3]: line[3:] for line in plateaus.select(*outcomes.CELL, "not_excluded", "demonstrated").iter_rows()}
+    lines = plateaus.select(*outcomes.CELL, "not_excluded", "demonstrated").iter_rows()
+    sets = {line[:3]: line[3:] for line in lines}
     inside = within(curve, position, sets.get(target, (None, None)))
     covered = None if row["low"] is None else bool(row["low"] - 1e-9 <= best <= row["high"] + 1e-9)
     return {

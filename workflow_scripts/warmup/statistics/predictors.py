@@ -51,7 +51,7 @@ class Study:
 
 
 def study(runs: polars.DataFrame, diagnostics: polars.DataFrame, settings: Mapping[str, Any]) -> Study:
-    """What can be scored: cells of the study's own architectures with a complete seed and a run that did not diverge."""
+    """Cells of the study's own architectures that have a complete seed and a run that did not diverge."""
     curves, seeds, left_out = [], {}, []
     for cell in outcomes.cells(runs.filter(polars.col("role").is_in(TRAINED_ROLES)), settings["outcome"]):
         complete = np.isfinite(cell.values).all(axis=1)

@@ -161,10 +161,10 @@ def early_norms(folders: Sequence[str | Path], steps: int) -> polars.DataFrame:
         parts.append(
             frame.with_columns(
                 polars.col("group").replace(GLOBAL, "global").str.strip_prefix(PREFIX),
-                *[polars.lit(value).alias(name) for name, value in run.coordinates.items()],
+                *[polars.lit(value, EARLY_NORMS[name]).alias(name) for name, value in run.coordinates.items()],
             )
         )
-    return polars.concat(parts) if parts else polars.DataFrame()
+    return polars.concat(parts).select(*EARLY_NORMS) if parts else polars.DataFrame(schema=EARLY_NORMS)
 
 
 def _geometric(values: Series, confidence: float) -> dict[str, Any]:
@@ -199,6 +199,17 @@ def _window_sums(values: Series, window: int) -> Series:
 
 def _first_bad(norms: Series) -> int:
     return int(np.argmin(np.isfinite(norms))) if norms.size else 0
+
+
+EARLY_NORMS: dict[str, Any] = {
+    **dict.fromkeys(("architecture", "task", "recipe"), polars.String),
+    "warmup": polars.Float64,
+    "seed": polars.Int64,
+    "group": polars.String,
+    "step": polars.Int32,
+    "value": polars.Float32,
+}
+"""Columns of the early norms."""
 
 
 def _schema(early: Sequence[int]) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""Tables that are read rather than looked at: the claims with their verdicts, the predictions with their advice.
+
+In: table rows. Out: one HTML page each that needs no network and no script.
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import polars
+
+from warmup.records import replace_atomically
+
+STYLE = """
+body { font: 15px/1.45 system-ui, "DejaVu Sans", sans-serif; color: #222 }
+body { margin: 1.5rem auto; max-width: 68rem; padding: 0 1rem }
+h1 { font-size: 1.25rem } h2 { font-size: 1.02rem; margin: 1.6rem 0 .3rem } p { margin: .3rem 0 }
+table { border-collapse: collapse; width: 100%; font-size: .88rem; margin: .6rem 0 }
+th, td { text-align: left; vertical-align: top; padding: .45rem .6rem; border-bottom: 1px solid #ddd }
+th { border-bottom: 2px solid #999; font-weight: 600 } td.number { text-align: right; white-space: nowrap }
+.tag { display: inline-block; padding: .05rem .5rem; border-radius: .8rem; white-space: nowrap; font-weight: 600 }
+.supported { background: #d9efdf; color: #12502a } .contradicted { background: #f8dcd6; color: #7d1f0d }
+.inconclusive { background: #f3ecd2; color: #5c4a05 } .untestable { background: #e8e8e8; color: #444 }
+.small { color: #666; font-size: .82rem } .advice { font-size: 1.02rem }
+"""
+TAGS = {"supported": "supported", "contradicted": "contradicted", "inconclusive": "inconclusive"}
+
+
+def save(page: str, path: str | Path) -> None:
+    """Write a page whole or not at all."""
+    replace_atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+
+
+def claims(table: polars.DataFrame) -> str:
+    """The claims table: statement, claimed, measured, test and verdict; a count of the verdicts on top."""
+    counts = table.group_by("verdict", maintain_order=True).len().sort("len", descending=True)
+    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.iter_rows()) or "no claims are configured"
+    body = []
+    for row in table.iter_rows(named=True):
+        tag = TAGS.get(row["verdict"], "untestable")
+        reason = f'<div class="small">{_text(row["reason"])}</div>' if row["reason"] else ""
+        body.append(
+            f"<tr><td>{_text(row['source'])}</td><td>“{_text(row['statement'])}”</td><td>{_text(row['claimed'])}</td>"
+            f"<td>{_text(row['measured']) or '–'}</td><td>{_text(row['test'])}</td>"
+            f'<td><span class="tag {tag}">{_text(row["verdict"])}</span>{reason}</td></tr>'
+        )
+    head = "".join(
+        f"<th>{name}</th>" for name in ("source", "claim", "claimed", "measured here", "supported if", "verdict")
+    )
+    scale = table["scale"][0] if table.height else ""
+    introduction = f"<p>Scale {_text(scale)}: {_text(summary)}. Rules were written before the data were seen.</p>"
+    return _page("Claims of the papers", f"{introduction}<table><tr>{head}</tr>{''.join(body)}</table>")
+
+
+def predictions(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> str:
+    """Every prediction with its advice, record, score (where swept), and what the other diagnostics would have said."""
+    parts = [_prediction(row, labels) for row in rows]
+    nothing = "<p>No architecture has the role <code>predict</code> or <code>validate</code>.</p>"
+    return _page("Predicted warmup", "".join(parts) or nothing)
+
+
+def _prediction(row: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    name, task, recipe = (labels.get(row[axis], row[axis]) for axis in ("architecture", "task", "recipe"))
+    advice = row["advice"].replace(f"{row['architecture']} on {row['task']}", f"{name} on {task}")
+    parts = [f"<h2>{_text(name)}, {_text(task)}, {_text(recipe)}</h2>", f'<p class="advice">{_text(advice)}</p>']
+    if row.get("note"):
+        parts.append(f'<p class="small">{_text(row["note"])}</p>')
+    if "validation" in row:
+        parts.append(_validation(row["validation"]))
+    if row.get("alternatives"):
+        lines = "".join(
+            f"<tr><td>{_text(_name(other))}</td><td class=number>{_number(other['value'])}</td>"
+            f"<td class=number>{100 * other['predicted']:.2g} %</td>"
+            f"<td class=number>{other['predicted_steps']}</td></tr>"
+            for other in row["alternatives"]
+        )
+        head = "<tr><th>read off</th><th>value</th><th>warmup</th><th>steps</th></tr>"
+        parts.append(
+            f"<details><summary>What each diagnostic would have said</summary><table>{head}{lines}</table></details>"
+        )
+    return "".join(parts)
+
+
+def _validation(found: Mapping[str, Any]) -> str:
+    if found.get("optimum") is None:
+        return f"<p>Swept as well, but: {_text(found['note'])}.</p>"
+    inside = {True: "yes", False: "no", None: "cannot say"}
+    cost = f"{100 * found['regret']:.2g} %"
+    if found["regret_low"] is not None:
+        cost += f" of the loss ({100 * found['regret_low']:.2g} to {100 * found['regret_high']:.2g} %)"
+    return (
+        f"<p>Swept as well: the best warmup was {100 * found['optimum']:.2g} %; following the prediction cost {cost}. "
+        f"In the interval: {inside[found['in_interval']]}; in the plateau set: {inside[found['in_plateau']]}.</p>"
+    )
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    budget = f", {row['budget']} steps" if row["budget"] else ""
+    return str(row["diagnostic"]).replace("_", " ") + budget
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else escape(str(value))
+
+
+def _page(title: str, body: str) -> str:
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{body}</body></html>\n"
+    )
