@@ -1,0 +1,52 @@
+# The commands; see README.md. Every target sets up .venv from the lock file if it is missing or older than the lock.
+PYTHON ?= python3
+SCALE ?= laptop
+CORES ?= $(shell nproc)
+VENV := .venv
+BIN := $(VENV)/bin
+# `make env TORCH=cpu` takes PyTorch's own CPU build, for machines without a GPU (a few GB less to download).
+TORCH ?=
+TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu)
+REPORT := results/$(SCALE)/report
+
+.PHONY: all env test test-fast check benchmark docs why clean-checkpoints
+.DEFAULT_GOAL := all
+
+all: env
+	$(BIN)/snakemake --cores $(CORES) --config scale=$(SCALE)
+	$(BIN)/snakemake --cores 1 --config scale=$(SCALE) --report $(REPORT).zip
+	rm -rf $(REPORT) && $(BIN)/python -m zipfile -e $(REPORT).zip results/$(SCALE)/
+	@echo "report: $(REPORT)/report.html (and $(REPORT).zip)"
+
+env: $(VENV)/.complete
+
+$(VENV)/.complete: requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX) -r requirements.lock
+	touch $@
+
+# Format, lint, types; then the tests, slow ones (kill drills, SLURM, simulation studies) last.
+test: check
+	$(BIN)/pytest -n $(CORES) -m "not slow" --dist loadfile
+	$(BIN)/pytest -m slow
+
+test-fast: check
+	$(BIN)/pytest -n $(CORES) -m "not slow" --dist loadfile
+
+check: env
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy workflow_scripts/warmup
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+benchmark: env
+	$(BIN)/python benchmarks/run.py
+
+# docs/configuration.md from the schema
+docs: env
+	$(BIN)/python docs/generate_configuration.py
+
+# What would run again, and why, in sentences
+why: env
+	$(BIN)/snakemake why --cores 1 --config scale=$(SCALE)

@@ -1,0 +1,55 @@
+# Needs: the effective settings and the grid (common.smk).
+# Makes: for every rule, the one mapping that its result depends on (its part of the configuration and the digests of its
+# code), and the inputs and resources that follow from the configuration. Nothing else may re-run a job.
+
+
+def own_file(wildcards):
+    """The user's own file or folder, if the task takes its data from one."""
+    path = SETTINGS["tasks"][wildcards.task]["source"].get("path")
+    return [path] if path else []
+
+
+def data_settings(wildcards):
+    """What the prepared data of a task depend on."""
+    return {
+        **grid.data_settings(SETTINGS, wildcards.task),
+        "code": code_of("prepare_data.py", grid.data_choices(SETTINGS, wildcards.task)),
+    }
+
+
+def check_settings(wildcards):
+    """What the check of all models depends on."""
+    return {
+        **grid.models_settings(SETTINGS, [*RUNS, *PROBE_RUNS]),
+        "code": code_of("check_models.py"),
+    }
+
+
+def run_settings(wildcards):
+    """What a training depends on: its own part of the configuration, and the code it uses."""
+    run = run_of(wildcards)
+    return {
+        **grid.run_settings(SETTINGS, run),
+        "code": {
+            **code_of("prepare_data.py", grid.data_choices(SETTINGS, run.task)),
+            **code_of("train.py", grid.run_choices(SETTINGS, run)),
+        },
+    }
+
+
+def probe_settings(wildcards):
+    """As a training, stopped after the steps that diagnostics may see."""
+    settings = run_settings(wildcards)
+    return {**settings, "stop_after": grid.probe_steps(SETTINGS)}
+
+
+def memory_mb(wildcards, attempt):
+    """Host memory of a training, MB."""
+    return estimates.memory_mb(grid.run_settings(SETTINGS, run_of(wildcards)), attempt)
+
+
+def runtime_minutes(wildcards, attempt):
+    """Time limit of a training, minutes."""
+    return estimates.runtime_minutes(
+        grid.run_settings(SETTINGS, run_of(wildcards)), attempt
+    )
