@@ -1,9 +1,9 @@
 """A real single-node SLURM cluster with two `gres/gpu`, out of Debian's packages, alive for as long as a test needs it.
 
 Needs: root, and the packages slurm-wlm and munge. Everything it writes (configuration, key, sockets, state, device
-nodes) lies in one folder, but for two links in /etc/slurm: the plugin's job step drops every SLURM_* variable, SLURM_CONF
-included, so that only the default place of the configuration is found from inside a job. A machine that has a
-configuration of its own there is left alone (an error says so); a second fixture waits for the first.
+nodes) lies in one folder, but for two links in /etc/slurm: the plugin's job step drops every SLURM_* variable,
+SLURM_CONF included, so that only the default place of the configuration is found from inside a job. A machine that has
+a configuration of its own there is left alone (an error says so); a second fixture waits for the first.
 """
 
 import fcntl
@@ -60,14 +60,15 @@ InactiveLimit=0
 ReturnToService=1
 SlurmctldTimeout=30
 SlurmdTimeout=30
-# What a cloud cluster does with its spare nodes: a job of the partition `urgent` takes the place of one in `spot`,
-# which gets SIGTERM, {kill_wait} s to write its checkpoint, and goes back to the queue if it was submitted with --requeue.
+# What a cluster does with spare nodes: a job of the partition `urgent` takes the place of one in `spot`, which gets
+# SIGTERM, GraceTime seconds to write its checkpoint, and goes back to the queue if it was submitted with --requeue.
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
-PartitionName=spot Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime={kill_wait} PreemptMode=REQUEUE
-PartitionName=urgent Nodes={host} Default=NO MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
+PartitionName=spot Nodes={host} Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime={grace}
+PartitionName=cpu Nodes={host} PriorityTier=1 PreemptMode=OFF
+PartitionName=urgent Nodes={host} PriorityTier=10 PreemptMode=OFF
 """
 
 
@@ -80,8 +81,8 @@ def require_packages() -> None:
     missing = [name for name in PROGRAMS if shutil.which(name, path=search_path()) is None]
     if missing:
         raise ClusterError(
-            f"not found: {', '.join(missing)}. The SLURM tests run a real cluster and are never skipped; install it with "
-            "`apt-get update && apt-get install -y --no-install-recommends slurm-wlm munge`"
+            f"not found: {', '.join(missing)}. The SLURM tests run a real cluster and are never skipped; install it "
+            "with `apt-get update && apt-get install -y --no-install-recommends slurm-wlm munge`"
         )
     if os.geteuid() != 0:
         raise ClusterError(
@@ -180,12 +181,21 @@ class Cluster:
         wanted = [row for row in rows if not rule or row[2] == f"rule_{rule}" or row[2].startswith(f"rule_{rule}_")]
         return {int(number): state for number, state, _ in wanted}
 
+    def start_requeued(self) -> None:
+        """Start requeued jobs now: SLURM holds a requeued job back for two minutes, in case its node is still busy."""
+
+        def held_back() -> list[str]:
+            lines = self.run("squeue", "--states=PENDING", "--noheader", "--format=%i|%r").splitlines()
+            return [line.split("|")[0] for line in lines if line.endswith("|BeginTime")]
+
+        wait_for(lambda: bool(held_back()), 60, "a requeued job")
+        for job in held_back():
+            self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+
     def logs(self) -> str:
         """The last lines of every daemon's log, for a failure's message."""
-        parts = []
-        for path in sorted(self.folder.glob("*.log")):
-            parts.append(f"--- {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-15:]))
-        return "\n".join(parts)
+        texts = {path.name: path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log"))}
+        return "\n".join(f"--- {name}\n" + "\n".join(text.splitlines()[-15:]) for name, text in texts.items())
 
     def _wait_until_idle(self) -> None:
         def idle() -> bool:
@@ -244,6 +254,7 @@ class Cluster:
                 memory=MEMORY_MB,
                 gpus=GPUS,
                 kill_wait=self.kill_wait,
+                grace=self.kill_wait,
             )
         )
 

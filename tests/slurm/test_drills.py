@@ -1,0 +1,106 @@
+"""Trainings struck in every way a cluster knows. Whatever happens: the study completes, its logs equal those of the
+undisturbed study byte for byte, nothing is trained twice from the start, and no run is written by two jobs."""
+
+import subprocess
+import time
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import pytest
+
+from slurm.cluster import Cluster, wait_for
+from slurm.study import Study, overlap
+
+pytestmark = pytest.mark.slow
+
+RESULTS = ("log.parquet", "evaluation.parquet", "attention.parquet", "summary.json")
+
+
+def assert_as_undisturbed(study: Study, undisturbed: Study) -> None:
+    """The drill left the bytes of the undisturbed study, each step trained once, by one job at a time."""
+    for name in RESULTS:
+        found, expected = study.files(name), undisturbed.files(name)
+        assert len(found) == 2
+        for run, content in found.items():
+            assert content == expected[run], f"{name} of {run} differs from the undisturbed study's\n{study.report()}"
+    for run, pieces in study.pieces().items():
+        assert [piece.finished for piece in pieces] == [False] * (len(pieces) - 1) + [True], (run, pieces)
+        assert pieces[0].first == 0, (run, pieces)
+        for before, after in pairwise(pieces):
+            assert 0 < after.first <= before.last, f"{run} was trained twice from the start: {pieces}"
+        for one, other in combinations(pieces, 2):
+            assert not overlap(one, other), f"{run} was trained by two jobs at once: {pieces}"
+
+
+def struck(study: Study, run: str) -> None:
+    """The drill did what it is for: the run was interrupted and went on from a checkpoint."""
+    assert len(study.pieces()[run]) >= 2, f"{run} was not interrupted: {study.pieces()}"
+
+
+def test_scancel_of_a_running_training(cluster: Cluster, undisturbed: Study, folder: Path) -> None:
+    study = undisturbed.without_runs(folder, "slurm", "drill")
+    snakemake = study.start()
+    job, run = study.await_training()
+    cluster.run("scancel", str(job))
+    study.finish(snakemake)
+    struck(study, run)
+    assert_as_undisturbed(study, undisturbed)
+
+
+def test_scontrol_requeue_of_a_running_training(cluster: Cluster, undisturbed: Study, folder: Path) -> None:
+    study = undisturbed.without_runs(folder, "slurm-preemptible", "drill")
+    snakemake = study.start()
+    job, run = study.await_training()
+    cluster.run("scontrol", "requeue", str(job))
+    cluster.start_requeued()
+    study.finish(snakemake)
+    struck(study, run)
+    assert {piece.job for piece in study.pieces()[run]} == {job}, "a requeued job keeps its number"
+    assert_as_undisturbed(study, undisturbed)
+
+
+def test_preemption_by_signal(cluster: Cluster, undisturbed: Study, folder: Path) -> None:
+    study = undisturbed.without_runs(folder, "slurm-preemptible", "drill")
+    snakemake = study.start()
+    job, run = study.await_training()
+    cluster.run("srun", "--partition=urgent", "--gpus=2", "--mem=100", "--time=1", "true")
+    cluster.start_requeued()
+    study.finish(snakemake)
+    struck(study, run)
+    assert {piece.job for piece in study.pieces()[run]} == {job}, "a preempted job keeps its number"
+    assert_as_undisturbed(study, undisturbed)
+
+
+def test_node_set_down_and_resumed(cluster: Cluster, undisturbed: Study, folder: Path) -> None:
+    study = undisturbed.without_runs(folder, "slurm", "drill")
+    snakemake = study.start()
+    job, run = study.await_training()
+    cluster.run("scontrol", "update", f"NodeName={cluster.host}", "State=DOWN", "Reason=drill")
+    wait_for(lambda: cluster.jobs().get(job) == "NODE_FAIL", 30, "SLURM to give the job up")
+    cluster.run("scontrol", "update", f"NodeName={cluster.host}", "State=RESUME")
+    study.finish(snakemake)
+    struck(study, run)
+    assert_as_undisturbed(study, undisturbed)
+
+
+def test_slurmctld_restarted(cluster: Cluster, undisturbed: Study, folder: Path) -> None:
+    study = undisturbed.without_runs(folder, "slurm", "drill")
+    snakemake = study.start()
+    study.await_training()
+    cluster.stop_controller()
+    time.sleep(15)  # long enough for Snakemake to ask in vain
+    cluster.start_controller()
+    study.finish(snakemake)
+    assert_as_undisturbed(study, undisturbed)
+
+
+def test_snakemake_killed_and_started_again(cluster: Cluster, undisturbed: Study, folder: Path) -> None:
+    study = undisturbed.without_runs(folder, "slurm", "drill")
+    snakemake = study.start()
+    study.await_training()
+    snakemake.kill()
+    snakemake.wait()
+    assert set(cluster.jobs("train").values()) & {"RUNNING", "PENDING"}, "its jobs should still be there"
+    subprocess.run(study.command("--unlock"), cwd=study.folder, env=study.environment(), check=True)
+    study.finish(study.start())
+    assert_as_undisturbed(study, undisturbed)
