@@ -86,13 +86,13 @@ def compare(
                         "separation": float(separation),
                         "plateau": float(plateau),
                         "ratio": plateau / landscape.final,
-                        "time": times[index + 1],
-                        "slow_times": times[index + 1] * second,
+                        "time": float(times[index + 1]),
+                        "slow_times": float(times[index + 1] * second),
                         "quantity": name,
                         "simulated": mean,
-                        "half_width": width * error,
+                        "half_width": float(width * error),
                         "reduced": expected,
-                        "agrees": abs(mean - expected) <= width * error,
+                        "agrees": bool(abs(mean - expected) <= width * error),
                         "walkers": walkers,
                     }
                 )
