@@ -14,9 +14,6 @@ ROOT = Path(__file__).parents[1]
 def section() -> dict[str, Any]:
     """The effective section `theory` of config.yaml."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    part = ROOT / "config.theory.part.yaml"
-    if part.exists():  # REMOVE once merged
-        config["theory"] = yaml.safe_load(part.read_text())["theory"]
     return configuration.effective(config)["theory"]
 
 
