@@ -50,11 +50,17 @@ def check(settings: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any
 
 
 def describe(architecture: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    """Number of trained parameters, in all and by layer group and role, of an architecture entry on `task`."""
-    network = model.build(architecture, task, seed=0, device="meta")
-    _positions(network, architecture, task)
+    """As `describe_on_meta`, after refusing a backbone that looks ahead for a task of tokens."""
+    described = describe_on_meta(architecture, task)
     if task.vocabulary is not None:
         refuse_looking_ahead(architecture, task)
+    return described
+
+
+def describe_on_meta(architecture: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """Number of trained parameters, in all and by layer group and role, of an entry on `task`; takes no memory."""
+    network = model.build(architecture, task, seed=0, device="meta")
+    _positions(network, architecture, task)
     sizes = {name: parameter.numel() for name, parameter in roles.trained(network)}
     groups = layers.layer_groups(network)
     by_role: dict[str, int] = {}

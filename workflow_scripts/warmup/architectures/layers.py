@@ -85,7 +85,7 @@ def _part(block: nn.Module, name: str) -> str:
         return "norm"
     if any(word == child or word in child.split("_") or child.startswith(word) for word in MIXER):
         return "mixer"
-    if any(word == child or word in child for word in FEED_FORWARD if len(word) > 2) or child.startswith("ff"):
+    if any(word == child or word in child for word in FEED_FORWARD if len(word) > 2) or child.startswith(("ff", "fc")):
         return "feed_forward"
     if any(word in kind for word in ("attention", "mixer")):
         return "mixer"

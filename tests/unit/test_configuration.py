@@ -1,0 +1,180 @@
+"""A configuration is refused with one sentence that names the key and what would be right."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from warmup import configuration, grid
+from warmup.errors import ConfigurationError
+
+SHIPPED_SCALES = ("laptop", "workstation", "paper")
+
+# changes laid over the tiny configuration (as YAML) -> what the message must contain: the key, then what would be right
+WRONG = {
+    "unknown key": ("warmpus: [0]", ["warmpus", "did you mean warmups?"]),
+    "unknown key deep": ("training: {step: 100}", ["training.step", "did you mean steps?"]),
+    "unknown key in scale": ("scales: {tiny: {sceds: 3}}", ["scales.tiny.sceds", "seeds"]),
+    "scale in scale": ("scales: {tiny: {study: warmup}}", ["scales.tiny.study", "top level"]),
+    "wrong type": ("seeds: three", ["seeds", "whole number"]),
+    "number as text": (
+        'recipes: {adamw: {peak_learning_rate: "6e-4"}}',
+        ["recipes.adamw.peak_learning_rate", "6.0e-4"],
+    ),
+    "exponent without dot": ("recipes: {adamw: {epsilon: 1e-8}}", ["recipes.adamw.epsilon", "1.0e-8"]),
+    "quoted number": ('training: {steps: "100"}', ["training.steps", "without quotes"]),
+    "warmup in percent": ("warmups: [0, 5]", ["warmups", "0.05"]),
+    "negative warmup": ("warmups: [-0.1]", ["warmups", "minimum"]),
+    "duplicate warmup": ("warmups: [0, 0.1, 0.1]", ["warmups", "0.1", "once"]),
+    "warmups of equal steps": ("warmups: [0, 0.26, 0.25]", ["warmups", "0.26 and 0.25", "6 of 24 steps"]),
+    "warmup for the whole run": ("warmups: [0, 1]", ["warmups", "24 steps", "decay"]),
+    "no warmups": ("warmups: []", ["warmups"]),
+    "unknown scale": ("scale: huge", ["scale", "huge", "paper"]),
+    "unknown study": ("study: warmpu", ["study", "did you mean warmup?"]),
+    "unknown architecture in study": (
+        "studies: {warmup: {selections: [{architectures: [gpt3]}]}}",
+        ["studies.warmup.selections.0.architectures", "gpt3", "did you mean gpt2?"],
+    ),
+    "unknown task in study": (
+        "studies: {warmup: {selections: [{tasks: [langage]}]}}",
+        ["tasks", "did you mean language?"],
+    ),
+    "unknown recipe in study": (
+        "studies: {warmup: {selections: [{recipes: [adam]}]}}",
+        ["recipes", "did you mean adamw?"],
+    ),
+    "unknown optimizer": ("recipes: {adamw: {optimizer: admw}}", ["recipes.adamw.optimizer", "did you mean adamw?"]),
+    "unknown schedule": ("recipes: {adamw: {schedule: cosin}}", ["recipes.adamw.schedule", "did you mean cosine?"]),
+    "beta of one": ("recipes: {adamw: {betas: [0.9, 1.0]}}", ["recipes.adamw.betas", "1.0"]),
+    "one beta": ("recipes: {adamw: {betas: [0.9]}}", ["recipes.adamw.betas"]),
+    "floor above peak": ("recipes: {adamw: {floor: 2.0}}", ["recipes.adamw.floor", "maximum"]),
+    "negative learning rate": ("recipes: {adamw: {peak_learning_rate: -1.0}}", ["peak_learning_rate"]),
+    "circular recipes": (
+        "{recipes: {one: {based_on: two}, two: {based_on: one}}}",
+        ["recipes.one.based_on", "one -> two -> one", "circle"],
+    ),
+    "base that does not exist": (
+        "recipes: {mine: {based_on: adamv}}",
+        ["recipes.mine.based_on", "did you mean adamw?"],
+    ),
+    "heads do not divide": (
+        "architectures: {gpt2: {settings: {n_head: 3}}}",
+        ["architectures.gpt2.settings.n_head", "2, 4"],
+    ),
+    "heads of a Mamba": (
+        "architectures: {mamba: {settings: {num_attention_heads: 2}}}",
+        ["num_attention_heads", "remove"],
+    ),
+    "more experts chosen than there": (
+        "architectures: {jamba: {settings: {num_experts_per_tok: 9}}}",
+        ["architectures.jamba.settings.num_experts_per_tok", "at most"],
+    ),
+    "groups do not divide": (
+        "architectures: {jamba: {settings: {num_attention_heads: 4, num_key_value_heads: 3}}}",
+        ["architectures.jamba.settings.num_key_value_heads"],
+    ),
+    "RWKV of one layer": (
+        "architectures: {rwkv: {settings: {num_hidden_layers: 1}}}",
+        ["num_hidden_layers", "2 or more"],
+    ),
+    "width zero": ("architectures: {mamba: {settings: {hidden_size: 0}}}", ["hidden_size", "at least 1"]),
+    "no model type": ("architectures: {mine: {settings: {}}}", ["architectures.mine.model_type", "missing"]),
+    "sequence longer than the model": (
+        "tasks: {language: {sequence_length: 64}}",
+        ["architectures.gpt2.settings.n_positions", "raise it to 64"],
+    ),
+    "sequence longer than the data": (
+        "tasks: {series: {context: 9000, patch_length: 300, source: {name: pedestrian_counts, split: [8640, 2880, 2880]}}}",
+        ["tasks.series.context", "longer than the data"],
+    ),
+    "patch does not divide": ("tasks: {series: {patch_length: 5}}", ["tasks.series.patch_length", "24"]),
+    "source of another kind": (
+        "tasks: {language: {source: {name: cifar100}}}",
+        ["tasks.language.source.name", "openwebtext"],
+    ),
+    "missing file": (
+        "tasks: {language: {source: {name: text_file, path: nowhere.txt}}}",
+        ["tasks.language.source.path", "nowhere.txt", "does not exist"],
+    ),
+    "pixels for language": (
+        "architectures: {vit: {model_type: vit, input: pixels, settings: {hidden_size: 16, num_attention_heads: 2}}}",
+        ["'vit' takes pixels", "list the tasks"],
+    ),
+    "micro batch does not divide": ("training: {micro_batch: 3}", ["training.micro_batch", "batch_size"]),
+    "more evaluations than steps": ("training: {evaluations: 100}", ["training.evaluations", "24"]),
+    "compile on a CPU": ("training: {compile: true}", ["training.compile", "cuda"]),
+    "name with a slash": ("recipes: {a/b: {based_on: adamw}}", ["a/b", "name"]),
+    "a swept architecture to predict": (
+        "{architectures: {gpt2: {role: predict}}, studies: {warmup: {selections: [{architectures: [gpt2]}]}}}",
+        ["studies.warmup.selections.0.architectures", "never swept"],
+    ),
+    "nothing to study": (
+        "architectures: {gpt2: {role: variant}, mamba: {role: variant}, jamba: {role: variant}, rwkv: {role: variant}}",
+        ["architectures", "role study"],
+    ),
+    "unknown role": ("architectures: {gpt2: {role: studdy}}", ["architectures.gpt2.role", "did you mean study?"]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_configuration_is_refused_naming_the_key_and_what_would_be_right(
+    name: str, tiny_config: dict[str, Any]
+) -> None:
+    changes, expected = WRONG[name]
+    with pytest.raises(ConfigurationError) as refused:
+        configuration.effective(configuration.merge(tiny_config, yaml.safe_load(changes)))
+    message = str(refused.value)
+    assert "\n" not in message
+    for part in expected:
+        assert part in message
+
+
+@pytest.mark.parametrize("scale", SHIPPED_SCALES)
+def test_shipped_scales_are_valid_and_complete(scale: str, config: dict[str, Any]) -> None:
+    settings = configuration.effective({**config, "scale": scale})
+    assert settings["scale"] == scale
+    assert settings["recipes"]["beta2_95"]["peak_learning_rate"] == settings["recipes"]["adamw"]["peak_learning_rate"]
+    assert settings["recipes"]["beta2_95"]["betas"] == [0.9, 0.95]
+    assert grid.runs(settings)
+
+
+def test_top_level_wins_over_scale_and_scale_over_default(tiny_config: dict[str, Any]) -> None:
+    settings = configuration.effective(tiny_config)
+    assert settings["seeds"] == tiny_config["scales"]["tiny"]["seeds"]
+    assert configuration.effective({**tiny_config, "seeds": 7})["seeds"] == 7
+    assert (
+        settings["training"]["collapse_share"]
+        == configuration.schema()["properties"]["training"]["properties"]["collapse_share"]["default"]
+    )
+
+
+def test_effective_settings_do_not_share_structure_with_the_input(tiny_config: dict[str, Any]) -> None:
+    first = configuration.effective(tiny_config)
+    first["training"]["steps"] = -1
+    first["architectures"]["gpt2"]["settings"]["n_embd"] = -1
+    assert configuration.effective(tiny_config)["training"]["steps"] != -1
+    assert configuration.effective(tiny_config)["architectures"]["gpt2"]["settings"]["n_embd"] != -1
+
+
+def test_effective_settings_are_effective_again(tiny_config: dict[str, Any]) -> None:
+    settings = configuration.effective(tiny_config)
+    again = configuration.effective({**settings, "scales": {settings["scale"]: {}}})
+    assert again == settings
+
+
+def test_another_source_replaces_the_one_below_with_its_options(tiny_config: dict[str, Any]) -> None:
+    tiny_config["scales"]["tiny"]["tasks"]["series"]["source"]["split"] = [8640, 2880, 2880]
+    changed = configuration.merge(tiny_config, {"tasks": {"series": {"source": {"name": "etth1"}}}})
+    assert "split" not in configuration.effective(changed)["tasks"]["series"]["source"]
+
+
+def test_a_number_of_yaml_without_a_dot_is_text_and_refused(tiny_config: dict[str, Any]) -> None:
+    assert isinstance(yaml.safe_load("6e-4"), str)
+    tiny_config["recipes"]["adamw"]["weight_decay"] = yaml.safe_load("1e-1")
+    with pytest.raises(ConfigurationError, match=r"1\.0e-1"):
+        configuration.effective(tiny_config)
+
+
+def test_every_key_of_the_schema_is_described() -> None:
+    bare = [path for path, rule in configuration.described_keys() if not rule.get("description")]
+    assert bare == []

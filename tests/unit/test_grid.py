@@ -1,0 +1,99 @@
+"""The grid: which runs there are, what their paths and settings are, and what they share."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as some
+
+from warmup import configuration, feasibility, grid
+
+
+def test_the_paper_scale_is_four_architectures_seven_warmups_three_tasks_ten_seeds(config: dict[str, Any]) -> None:
+    runs = grid.runs(configuration.effective({**config, "scale": "paper"}))
+    axes = {axis: {getattr(run, axis) for run in runs} for axis in grid.Run._fields}
+    assert {axis: len(values) for axis, values in axes.items()} == {
+        "architecture": 4,
+        "task": 3,
+        "recipe": 1,
+        "warmup": 7,
+        "seed": 10,
+    }
+    assert len(runs) == len(set(runs)) == 840
+
+
+def test_a_run_folder_is_its_coordinates() -> None:
+    run = grid.Run("gpt2", "language", "adamw", "0.05", "3")
+    assert run.folder() == "architecture=gpt2/task=language/recipe=adamw/warmup=0.05/seed=3"
+
+
+@pytest.mark.parametrize(
+    ("warmup", "label"), [(0, "0"), (0.0, "0"), (0.005, "0.005"), (0.05, "0.05"), (0.2, "0.2"), (1, "1")]
+)
+def test_warmup_labels_are_shortest_decimals(warmup: float, label: str) -> None:
+    assert grid.warmup_label(warmup) == label
+
+
+@given(some.floats(0, 1), some.integers(10, 100_000))
+def test_warmup_steps_round_to_the_nearest_step(warmup: float, steps: int) -> None:
+    assert abs(feasibility.warmup_steps(warmup, steps) - warmup * steps) <= 0.5 + 1e-6
+
+
+def test_an_entry_alone_adds_an_architecture_to_the_study_and_touches_no_other_run(tiny_config: dict[str, Any]) -> None:
+    before = configuration.effective(tiny_config)
+    entry = yaml.safe_load(
+        "architectures: {llama: {model_type: llama, settings: {hidden_size: 16, num_attention_heads: 2}}}"
+    )
+    after = configuration.effective(configuration.merge(tiny_config, entry))
+    old, new = grid.runs(before), grid.runs(after)
+    assert {run.architecture for run in set(new) - set(old)} == {"llama"}
+    assert all(grid.run_settings(before, run) == grid.run_settings(after, run) for run in old)
+
+
+def test_studies_share_runs(config: dict[str, Any]) -> None:
+    settings = configuration.effective(config)
+    assert set(grid.runs(settings, "warmup")) < set(grid.runs(settings, "learning_rate"))
+
+
+@pytest.mark.parametrize("change", ["progress_seconds", "checkpoint_minutes", "checkpoint_steps"])
+def test_how_a_run_is_operated_is_no_part_of_its_settings(change: str, tiny_config: dict[str, Any]) -> None:
+    before = configuration.effective(tiny_config)
+    after = configuration.effective(configuration.merge(tiny_config, {"training": {change: 7}}))
+    run = grid.runs(before)[0]
+    assert before["training"][change] != after["training"][change]
+    assert grid.run_settings(before, run) == grid.run_settings(after, run)
+
+
+def test_settings_of_a_run_do_not_depend_on_other_recipes_tasks_or_labels(tiny_config: dict[str, Any]) -> None:
+    before = configuration.effective(tiny_config)
+    changes = yaml.safe_load(
+        "{recipes: {wsd: {weight_decay: 0.2}}, tasks: {images: {batch_size: 4}}, architectures: {gpt2: {label: Other}}}"
+    )
+    after = configuration.effective(configuration.merge(tiny_config, changes))
+    run = grid.Run("gpt2", "language", "adamw", "0", "0")
+    assert grid.run_settings(before, run) == grid.run_settings(after, run)
+
+
+def test_settings_of_a_run_are_builtin_and_survive_json(tiny: dict[str, Any]) -> None:
+    settings = grid.run_settings(tiny, grid.runs(tiny)[0])
+    assert json.loads(json.dumps(settings)) == settings
+
+
+def test_architectures_to_predict_get_probe_runs_and_no_sweep(tiny_config: dict[str, Any]) -> None:
+    entry = yaml.safe_load("architectures: {new: {based_on: gpt2, role: predict}}")
+    settings = configuration.effective(configuration.merge(tiny_config, entry))
+    runs = grid.runs(settings)
+    probes = grid.probe_runs(settings, runs)
+    assert "new" not in {run.architecture for run in runs}
+    assert {(run.architecture, run.warmup) for run in probes} == {("new", "0")}
+    assert 2 * grid.probe_steps(settings) < settings["training"]["steps"]
+
+
+def test_choices_name_the_modules_a_run_uses(tiny: dict[str, Any]) -> None:
+    choices = grid.run_choices(tiny, grid.Run("jamba", "series", "wsd", "0", "0"))
+    assert choices["architectures.families"] == ["jamba"]
+    assert choices["tasks"] == ["forecasting"]
+    assert choices["schedules"] == ["wsd"]
+    assert choices["optimizers"] == ["adamw"]
