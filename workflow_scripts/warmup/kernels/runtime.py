@@ -1,0 +1,137 @@
+"""What the CPU kernels share: where compiled code is kept, how tensors reach numba, how work is spread over threads.
+
+Threads: a kernel works on units that write to places of their own (a batch element, a block of channels). How units are
+split depends on shapes only, never on the number of threads, so results have the same bits for any number of threads.
+Numba's own threading layer is not used: its thread pool would spin beside PyTorch's on the same cores.
+"""
+
+import functools
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+
+from warmup.kernels import simd
+
+SHARES_PER_THREAD = 4
+"""Shares that units are dealt in, per thread: more than one, as cores may be busy with other work."""
+
+LANES = {torch.float32: simd.LANES[np.dtype(np.float32)], torch.float64: simd.LANES[np.dtype(np.float64)]}
+
+_workers: ThreadPoolExecutor | None = None
+_threads = 1
+
+
+def cache_folder() -> Path:
+    """Folder of compiled kernels, writable: $NUMBA_CACHE_DIR, else the user's cache, else the temporary folder.
+
+    It is named after the kernels' source and numba's version: numba itself notices changes of the file that holds the
+    outer function only, not of the functions compiled into it.
+    """
+    sources = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
+    name = f"{hashlib.sha256(sources).hexdigest()[:16]}-numba-{numba.__version__}"
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    user_cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    candidates = [Path(chosen)] if chosen else [Path(user_cache).expanduser() / "warmup-sweep"]
+    candidates.append(Path(tempfile.gettempdir()) / f"warmup-sweep-{os.getuid()}")
+    for candidate in candidates:
+        folder = candidate / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    raise OSError(f"no folder to keep compiled kernels in; tried {', '.join(map(str, candidates))}")
+
+
+@contextmanager
+def compiled_in(folder: Path) -> Iterator[None]:
+    """While open, functions decorated with numba's cache=True keep their machine code in `folder`."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(folder)
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def kernel(function: Callable) -> Callable:
+    """Compiles a kernel's outer function: without the interpreter lock, cached on disk, division as in C."""
+    with compiled_in(_folder()):
+        return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+
+
+@functools.cache
+def _folder() -> Path:
+    return cache_folder()
+
+
+def set_threads(threads: int) -> None:
+    """Number of threads that kernels use from now on, the calling one included."""
+    global _workers, _threads
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    if _workers is not None:
+        _workers.shutdown()
+    _threads = threads
+    _workers = ThreadPoolExecutor(threads - 1, thread_name_prefix="kernel") if threads > 1 else None
+
+
+def spread(function: Callable, units: int, *arguments: Any) -> None:
+    """Calls `function(first, last, *arguments)` for consecutive ranges that together cover `units`, on all threads."""
+    if _workers is None or units == 1:
+        function(0, units, *arguments)
+        return
+    shares = min(units, SHARES_PER_THREAD * _threads)
+    edges = [units * share // shares for share in range(shares + 1)]
+    ranges = iter(list(zip(edges, edges[1:], strict=False)))
+
+    def work() -> None:
+        for first, last in ranges:  # list iterators hand out each item once, whichever thread asks
+            function(first, last, *arguments)
+
+    others = [_workers.submit(work) for _ in range(min(_threads, shares) - 1)]
+    work()
+    for other in others:
+        other.result()
+
+
+def flat(tensor: torch.Tensor) -> np.ndarray:
+    """The tensor's memory from its first to its last number as a one-dimensional array (a view; any strides)."""
+    if tensor.numel() == 0:
+        return tensor.detach().reshape(-1).numpy()
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.detach().as_strided((extent,), (1,)).numpy()
+
+
+def strides(tensors: Sequence[torch.Tensor]) -> np.ndarray:
+    """Strides of three-dimensional tensors, int64 [tensors, 3]."""
+    return np.array([tensor.stride() for tensor in tensors], dtype=np.int64)
+
+
+def lanes(tensor: torch.Tensor) -> int:
+    """Numbers of the tensor's type in a register."""
+    return LANES[tensor.dtype]
+
+
+def channels_last(like: torch.Tensor) -> torch.Tensor:
+    """Empty [batch, channels, length] whose memory runs along channels, as the projections before and after want it."""
+    batch, channels, length = like.shape
+    return like.new_empty(batch, length, channels).transpose(1, 2)
+
+
+def summed(partial: torch.Tensor) -> torch.Tensor:
+    """Sum over the first axis in its order, whatever the number of threads."""
+    if len(partial) == 1:
+        return partial[0]
+    with np.errstate(all="ignore"):  # a diverging run is data, not a warning
+        return torch.from_numpy(np.add.reduce(partial.numpy(), axis=0))

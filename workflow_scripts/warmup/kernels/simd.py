@@ -1,0 +1,370 @@
+"""Short vectors for numba: a register of 16 float32 (or 8 float64) numbers with arithmetic, exp, softplus and sigmoid.
+
+Why: numba's automatic vectorisation gives up on the inner loops of the scans (arrays might overlap, `exp` is a library
+call). With a vector as a value of its own the kernels read like the mathematics and compile to straight vector code on
+every CPU: LLVM splits a vector where registers are narrower.
+
+Arrays are flat (one-dimensional, contiguous) and are indexed by the position of the first of the consecutive numbers.
+Multiplications and additions may be contracted to fused ones; nothing is reordered, so results do not change from run
+to run. NaN and infinities propagate as in the scalar functions.
+"""
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core.datamodel.models import PrimitiveModel
+from numba.extending import intrinsic, overload, register_model
+
+LOG2_E = math.log2(math.e)
+
+
+class Vector(types.Type):
+    """Numba type of a register: `lanes` numbers of type `scalar`."""
+
+    def __init__(self, scalar: types.Float, lanes: int) -> None:
+        self.scalar = scalar
+        self.lanes = lanes
+        super().__init__(name=f"Vector({scalar}, {lanes})")
+
+
+@register_model(Vector)
+class VectorModel(PrimitiveModel):
+    """A register is an LLVM vector."""
+
+    def __init__(self, manager: Any, vector: Vector) -> None:
+        element = ir.FloatType() if vector.scalar == types.float32 else ir.DoubleType()
+        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
+
+
+CACHE_LINE = 64
+"""Bytes."""
+
+LANES = {np.dtype(np.float32): 16, np.dtype(np.float64): 8}
+"""Numbers in a register: 64 bytes, one register of AVX-512, two of AVX2, four of SSE or NEON."""
+
+VECTORS = {types.float32: Vector(types.float32, 16), types.float64: Vector(types.float64, 8)}
+
+
+def _repeated(vector: ir.VectorType, value: float) -> ir.Constant:
+    """Constant vector; float32 values are rounded here, as LLVM asks for exactly representable constants."""
+    exact = float(np.float32(value)) if isinstance(vector.element, ir.FloatType) else float(value)
+    return ir.Constant(vector, [exact] * vector.count)
+
+
+def _address(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, index: Any, pointee: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
+
+
+def _filled(builder: ir.IRBuilder, registers: ir.VectorType, number: Any) -> Any:
+    undefined = ir.Constant(registers, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), registers.count), [0] * registers.count)
+    return builder.shuffle_vector(first, undefined, mask)
+
+
+@intrinsic
+def load(typing_context: Any, array: Any, index: Any) -> Any:
+    """Register from `array[index : index + lanes]`."""
+    vector = VECTORS[array.dtype]
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _address(context, builder, signature.args[0], *arguments, context.get_value_type(vector))
+        return builder.load(pointer, align=array.dtype.bitwidth // 8)
+
+    return vector(array, types.intp), generate
+
+
+@intrinsic
+def broadcast(typing_context: Any, array: Any, index: Any) -> Any:
+    """Register with `array[index]` in all lanes (no negative indices)."""
+    vector = VECTORS[array.dtype]
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        registers = context.get_value_type(vector)
+        number = builder.load(_address(context, builder, signature.args[0], *arguments, registers.element))
+        return _filled(builder, registers, number)
+
+    return vector(array, types.intp), generate
+
+
+@intrinsic
+def store(typing_context: Any, array: Any, index: Any, vector: Any) -> Any:
+    """`array[index : index + lanes] = vector`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _address(context, builder, signature.args[0], *arguments[:2], arguments[2].type)
+        builder.store(arguments[2], pointer, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), generate
+
+
+@intrinsic
+def fill(typing_context: Any, number: Any) -> Any:
+    """Register with `number` in all lanes."""
+    vector = VECTORS[number]
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _filled(builder, context.get_value_type(vector), arguments[0])
+
+    return vector(number), generate
+
+
+def _constant(value: float) -> Any:
+    @intrinsic
+    def constant(typing_context: Any, like: Any) -> Any:
+        vector = like if isinstance(like, Vector) else VECTORS[like.dtype]
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return _repeated(context.get_value_type(vector), value)
+
+        return vector(like), generate
+
+    return constant
+
+
+zeros = _constant(0.0)
+"""Register of zeros, of the type of an array's numbers or of another register."""
+ones = _constant(1.0)
+"""Register of ones, of the type of an array's numbers or of another register."""
+
+
+@intrinsic
+def total(typing_context: Any, vector: Any) -> Any:
+    """Sum over the lanes, by halves (a fixed order)."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, lanes = arguments[0], vector.lanes
+        while lanes > 1:
+            lanes //= 2
+            halves = [
+                ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(start, start + lanes)))
+                for start in (0, lanes)
+            ]
+            low, high = (builder.shuffle_vector(value, value, half) for half in halves)
+            value = builder.fadd(low, high)
+        return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+    return vector.scalar(vector), generate
+
+
+def _arithmetic(operation: Callable, instruction: str) -> None:
+    """Gives registers the binary operator `operation`, done by LLVM's `instruction`."""
+
+    @intrinsic
+    def apply(typing_context: Any, left: Any, right: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, instruction)(*arguments, flags=("contract",))
+
+        return left(left, right), generate
+
+    @overload(operation, inline="never")
+    def apply_to_registers(left, right):  # type: ignore[no-untyped-def]  # numba compares the signatures
+        if isinstance(left, Vector) and left == right:
+            return lambda left, right: apply(left, right)
+        return None
+
+
+for _operation, _instruction in {
+    operator.add: "fadd",
+    operator.sub: "fsub",
+    operator.mul: "fmul",
+    operator.truediv: "fdiv",
+}.items():
+    _arithmetic(_operation, _instruction)
+
+
+def _chosen(comparison: str) -> Any:
+    @intrinsic
+    def choose(typing_context: Any, left: Any, right: Any, if_true: Any, if_false: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            first, second, *results = arguments
+            return builder.select(builder.fcmp_ordered(comparison, first, second), *results)
+
+        return left(left, right, if_true, if_false), generate
+
+    return choose
+
+
+where_greater = _chosen(">")
+"""where_greater(a, b, x, y): x in lanes where a > b, y elsewhere (also where a or b is NaN)."""
+
+
+@njit
+def magnitude(x):  # type: ignore[no-untyped-def]
+    """Absolute values."""
+    return where_greater(x, zeros(x), x, zeros(x) - x)
+
+
+# 2^f on [-1/2, 1/2], lowest power first. float32: minimax polynomial, relative error 1e-8 before rounding, 8e-8 after;
+# float64: the Taylor series, whose next term is below 1e-17.
+_POWER_OF_TWO = {
+    32: [1.0, 0.69314718, 0.24022652, 0.055503324, 0.009618022, 0.0013398874, 0.00015469732],
+    64: [math.log(2) ** k / math.factorial(k) for k in range(15)],
+}
+
+
+# ln 2 in two parts (Cody and Waite): a whole number times the first has no rounding error.
+_LN2 = {32: (0.693359375, -2.12194440e-4), 64: (6.93145751953125e-1, 1.42860682030941723e-6)}
+
+
+def _clamped(builder: ir.IRBuilder, value: Any, low: float, high: float) -> Any:
+    """`value` kept within [low, high]; NaN passes."""
+    for comparison, bound in ((">", high), ("<", low)):
+        edge = _repeated(value.type, bound)
+        value = builder.select(builder.fcmp_ordered(comparison, value, edge), edge, value)
+    return value
+
+
+def _format(vector: ir.VectorType) -> tuple[int, int, int]:
+    """Bits of a number, of its mantissa, and the exponent at which it becomes infinite."""
+    return (32, 23, 128) if isinstance(vector.element, ir.FloatType) else (64, 52, 1024)
+
+
+def _power_of_two(builder: ir.IRBuilder, exponent: Any, fraction: Callable[[Any], Any]) -> Any:
+    """2^exponent for exponents within [1 - limit, limit], whose ends give exactly 0 and infinity.
+
+    The exponent is split into a whole number n and `fraction(n)`, which goes through the polynomial. n comes from adding
+    1.5 x 2^mantissa: that rounds, and leaves n in the low bits, to be added to the exponent bits of the result.
+    """
+    vector = exponent.type
+    bits, mantissa, _ = _format(vector)
+    integers = ir.VectorType(ir.IntType(bits), vector.count)
+    magic = _repeated(vector, 1.5 * 2.0**mantissa)
+    shifted = builder.fadd(exponent, magic)
+    remainder = fraction(builder.fsub(shifted, magic))
+    highest, *lower = reversed(_POWER_OF_TWO[bits])
+    power = _repeated(vector, highest)
+    for coefficient in lower:
+        product = builder.fmul(power, remainder, flags=("contract",))
+        power = builder.fadd(product, _repeated(vector, coefficient), flags=("contract",))
+    whole = builder.shl(builder.bitcast(shifted, integers), ir.Constant(integers, [mantissa] * vector.count))
+    return builder.bitcast(builder.add(builder.bitcast(power, integers), whole), vector)
+
+
+@intrinsic
+def exp2(typing_context: Any, vector: Any) -> Any:
+    """2 to the power of each lane: 2 units in the last place, exactly 0 and infinity beyond the ends."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        limit = _format(arguments[0].type)[2]
+        exponent = _clamped(builder, arguments[0], 1 - limit, limit)
+        return _power_of_two(builder, exponent, lambda whole: builder.fsub(exponent, whole))
+
+    return vector(vector), generate
+
+
+@intrinsic
+def exp(typing_context: Any, vector: Any) -> Any:
+    """e to the power of each lane: 2 units in the last place, exactly 0 and infinity beyond the ends."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        registers = arguments[0].type
+        limit = _format(registers)[2]
+        lowest, highest = (1.0 - limit) * math.log(2), limit * math.log(2) * (1 - 2.0**-23)
+        x = _clamped(builder, arguments[0], lowest, highest)
+        exponent = builder.fmul(x, _repeated(registers, LOG2_E))
+        high, low = _LN2[_format(registers)[0]]
+
+        def fraction(whole: Any) -> Any:
+            rest = builder.fsub(x, builder.fmul(whole, _repeated(registers, high)))
+            rest = builder.fsub(rest, builder.fmul(whole, _repeated(registers, low)))
+            return builder.fmul(rest, _repeated(registers, LOG2_E))
+
+        power = _power_of_two(builder, exponent, fraction)
+        for comparison, bound, value in ((">", highest, math.inf), ("<", lowest, 0.0)):
+            beyond = builder.fcmp_ordered(comparison, arguments[0], _repeated(registers, bound))
+            power = builder.select(beyond, _repeated(registers, value), power)
+        return power
+
+    return vector(vector), generate
+
+
+@njit
+def sigmoid(x):  # type: ignore[no-untyped-def]
+    """1 / (1 + exp(-x)), without overflow."""
+    small = exp(zeros(x) - magnitude(x))
+    return where_greater(zeros(x), x, small, ones(x)) / (ones(x) + small)
+
+
+# log(1 + e) = 2 artanh(e / (2 + e)); for e <= 1 the argument is at most 1/3 and the odd series converges fast.
+_SERIES_TERMS = {32: 8, 64: 17}
+
+
+@intrinsic
+def _artanh_series(typing_context: Any, square: Any) -> Any:
+    """artanh(s) / s from s squared, for s up to 1/3."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        registers = arguments[0].type
+        terms = _SERIES_TERMS[_format(registers)[0]]
+        result = _repeated(registers, 1 / (2 * terms + 1))
+        for term in reversed(range(terms)):
+            product = builder.fmul(result, arguments[0], flags=("contract",))
+            result = builder.fadd(product, _repeated(registers, 1 / (2 * term + 1)), flags=("contract",))
+        return result
+
+    return square(square), generate
+
+
+@njit
+def softplus(x):  # type: ignore[no-untyped-def]
+    """log(1 + exp(x)), without overflow and without loss where exp(x) is small."""
+    small = exp(zeros(x) - magnitude(x))
+    ratio = small / (ones(x) + ones(x) + small)
+    logarithm = (ratio + ratio) * _artanh_series(ratio * ratio)
+    return where_greater(x, zeros(x), x, zeros(x)) + logarithm
+
+
+@intrinsic
+def width(typing_context: Any, array: Any) -> Any:
+    """Numbers in a register of the array's type, known to the compiler."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return ir.Constant(ir.IntType(types.intp.bitwidth), VECTORS[array.dtype].lanes)
+
+    return types.intp(array), generate
+
+
+@njit
+def scratch(count, like):  # type: ignore[no-untyped-def]
+    """Uninitialised array of `count` numbers of the type of `like`, aligned to cache lines: registers do not straddle."""
+    lanes = width(like)
+    buffer = np.empty(count + lanes, like.dtype)
+    skipped = (-buffer.ctypes.data % CACHE_LINE) // buffer.itemsize
+    return buffer[skipped : skipped + count]
+
+
+@njit
+def read_tile(source, start, row_stride, lane_stride, rows, lanes, tile):  # type: ignore[no-untyped-def]
+    """Copies `rows` x `lanes` numbers of a strided array into `tile` [rows, width]; lanes that are missing become 0."""
+    full = width(tile)
+    if lane_stride == 1 and lanes == full:
+        for row in range(rows):
+            store(tile, row * full, load(source, start + row * row_stride))
+        return
+    for lane in range(lanes):
+        for row in range(rows):
+            tile[row * full + lane] = source[start + row * row_stride + lane * lane_stride]
+    for lane in range(lanes, full):
+        for row in range(rows):
+            tile[row * full + lane] = 0
+
+
+@njit
+def write_tile(tile, rows, lanes, target, start, row_stride, lane_stride):  # type: ignore[no-untyped-def]
+    """Copies `tile` [rows, width] into a strided array, without the lanes it does not have."""
+    full = width(tile)
+    if lane_stride == 1 and lanes == full:
+        for row in range(rows):
+            store(target, start + row * row_stride, load(tile, row * full))
+        return
+    for lane in range(lanes):
+        for row in range(rows):
+            target[start + row * row_stride + lane * lane_stride] = tile[row * full + lane]
