@@ -92,7 +92,7 @@ def _differences(cell: Cell, cells: list[Cell], settings: Mapping[str, Any]) -> 
     others = [other for other in cells if other is not cell and other.recipe == cell.recipe]
     errors = paired_errors(cell, others, settings["pool_below"])
     means = cell.complete.mean(axis=0) if len(cell.complete) else np.full(len(cell.warmups), np.nan)
-    critical = errors.simultaneous(settings["confidence"]) if errors.known else float("nan")
+    reaches = errors.simultaneous_reach(settings["confidence"]) if errors.known else None
     rows = []
     for cool, hot in combinations(range(len(cell.warmups)), 2):
         head = _head(cell) | {
@@ -102,10 +102,10 @@ def _differences(cell: Cell, cells: list[Cell], settings: Mapping[str, Any]) -> 
             "confidence": settings["confidence"],
             "method": errors.method,
         }
-        if not errors.known:
+        if reaches is None:
             rows.append(head | {"verdict": CANNOT_SAY, "note": errors.note})
             continue
-        estimate, reach = float(means[hot] - means[cool]), float(critical * errors.errors[hot, cool])
+        estimate, reach = float(means[hot] - means[cool]), float(reaches[hot, cool])
         low, high = estimate - reach, estimate + reach
         verdict = "hotter lower" if high < 0 else "hotter higher" if low > 0 else "no difference shown"
         rows.append(

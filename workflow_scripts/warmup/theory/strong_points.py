@@ -25,6 +25,10 @@ AT_THE_END = 1e-3
 """Half-width, in ln(eta / eta_b), of the neighbourhood of eta_b where a_2 vanishes by definition."""
 
 
+ASYMPTOTIC = 1.5
+"""Observed order of convergence above which the last change of a zero is read as that of a second-order scheme."""
+
+
 @dataclass(frozen=True)
 class StrongPoint:
     """A zero of a_2 other than the final rate. Errors are relative; `order` is the observed order of convergence."""
@@ -62,7 +66,8 @@ def analyse(
     """Spectrum, weak ranges and strong points of `landscape`, looked for among the plateaus `etas` (ascending).
 
     Computed on `cells`, 2 x `cells` and 4 x `cells` cells, the finest being reported; errors are Richardson's (a third
-    of the last change) and the shift on a domain wider by `widening` on either side at the middle resolution.
+    of the last change; all of it where convergence is not yet of second order) and the shift on a domain wider by
+    `widening` on either side at the middle resolution.
     """
     coarse, middle, fine = (slow_modes(landscape, cells * factor, modes) for factor in (1, 2, 4))
     values = amplitudes(landscape, fine, etas)
@@ -129,11 +134,12 @@ def _judged(eta: float, found: list[list[float]], tolerance: float) -> StrongPoi
     coarse, middle, _, wider = found
     partners = [_nearest(eta, zeros_) for zeros_ in (coarse, middle, wider)]
     steps = [abs(math.log(partner / eta)) if partner else math.inf for partner in partners]
-    refinement = steps[1] / 3
     widening = abs(math.log(partners[2] / partners[1])) if partners[1] and partners[2] else math.inf
     order = None
     if partners[0] and partners[1] and steps[1] > 0 and abs(math.log(partners[0] / partners[1])) > 0:
         order = math.log2(abs(math.log(partners[0] / partners[1])) / steps[1])
+    # A third of the last change is left (Richardson) only if changes do fall by four.
+    refinement = steps[1] / 3 if order is not None and order > ASYMPTOTIC else steps[1]
     reasons = []
     if not refinement <= tolerance:
         reasons.append("it moves or vanishes when the grid is refined")
