@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import os
+import pickle
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -103,8 +104,8 @@ class Store:
         for path in self._files():
             try:
                 return self._read(path)
-            except (ValueError, RuntimeError, OSError, EOFError, KeyError) as error:
-                logger.warning("checkpoint %s cannot be used (%s); taking the one before it", path.name, error)
+            except (ValueError, RuntimeError, OSError, EOFError, KeyError, pickle.UnpicklingError) as error:
+                logger.warning("checkpoint %s cannot be used (%s); taking the one before it", path.name, str(error).splitlines()[0])
         return None
 
     def remove(self) -> None:

@@ -100,16 +100,19 @@ def _default(key: str) -> Any:
     return schema()["properties"][key]["default"]
 
 
-def _inline(node: Any) -> Any:
+def _inline(node: Any, own: Mapping[str, Any] | None = None) -> Any:
+    """`node` with references to section files, and to definitions of a section's `own`, replaced by what they name."""
     if isinstance(node, Mapping):
-        reference = node.get("$ref", "")
+        reference, beside = node.get("$ref", ""), {key: value for key, value in node.items() if key != "$ref"}
         if reference.endswith(".schema.yaml"):
-            part = _inline(yaml.safe_load((SCHEMAS / reference).read_text()))
+            part = yaml.safe_load((SCHEMAS / reference).read_text())
             part.pop("$schema", None)
-            return {**part, **{key: value for key, value in node.items() if key != "$ref"}}
-        return {key: _inline(value) for key, value in node.items()}
+            return {**_inline(part, part.pop("$defs", {})), **beside}
+        if own and reference.removeprefix("#/$defs/") in own:
+            return {**_inline(own[reference.removeprefix("#/$defs/")], own), **beside}
+        return {key: _inline(value, own) for key, value in node.items()}
     if isinstance(node, list):
-        return [_inline(item) for item in node]
+        return [_inline(item, own) for item in node]
     return node
 
 
@@ -229,9 +232,8 @@ def _inherit(section: str, name: str, entries: Mapping[str, Any], seen: tuple[st
     if base is None:
         return entry
     if base in (*seen, name):
-        raise ConfigurationError(
-            f"{section}.{name}.based_on: {' -> '.join([*seen, name, base])} goes round in a circle"
-        )
+        circle = [*seen, name, base]
+        raise ConfigurationError(f"{section}.{circle[0]}.based_on: {' -> '.join(circle)} goes round in a circle")
     _known(base, entries, f"{section}.{name}.based_on")
     below = _inherit(section, base, entries, (*seen, name))
     below.pop("label", None)

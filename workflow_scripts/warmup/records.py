@@ -13,10 +13,13 @@ import pyarrow.parquet
 
 
 def replace_atomically(path: str | Path, write: Any) -> None:
-    """Call `write(temporary path)`, make it durable, and put it in place of `path` in one step."""
+    """Call `write(temporary path)`, make it durable, and put it in place of `path` in one step.
+
+    The temporary file has one name per `path`: what a killed process left is overwritten by the next.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.part")
     try:
         write(temporary)
         with temporary.open("rb") as stream:

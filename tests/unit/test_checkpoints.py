@@ -1,0 +1,134 @@
+"""Checkpoints: atomic, checksummed, the previous kept, one writer, nothing half-written on a full disk."""
+
+import multiprocessing
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from warmup import checkpoints
+from warmup.errors import EnvironmentProblemError
+
+SETTINGS: dict[str, Any] = {"coordinates": {"architecture": "gpt2", "seed": "0"}, "code": {"a.py": "1"}}
+
+
+def state(value: float) -> dict[str, Any]:
+    return {"weights": torch.full((3,), value), "rows": [{"step": 1, "loss": value}]}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[checkpoints.Store]:
+    with checkpoints.Store(tmp_path, SETTINGS).locked() as opened:
+        yield opened
+
+
+def files(store: checkpoints.Store) -> list[str]:
+    return sorted(file.name for file in store.folder.glob("step-*"))
+
+
+def test_the_newest_is_loaded_and_the_one_before_is_kept(store: checkpoints.Store) -> None:
+    for step in (10, 20, 30):
+        store.save(step, state(step))
+    step, loaded = store.load() or (0, {})
+    assert step == 30
+    assert torch.equal(loaded["weights"], torch.full((3,), 30.0))
+    assert loaded["rows"] == [{"step": 1, "loss": 30}]
+    assert files(store) == ["step-00000020.checkpoint", "step-00000030.checkpoint"]
+
+
+@pytest.mark.parametrize("harm", ["truncate", "alter", "empty", "foreign"])
+def test_a_harmed_checkpoint_is_told_of_and_the_previous_one_used(
+    harm: str, store: checkpoints.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.save(10, state(10))
+    store.save(20, state(20))
+    newest = store.folder / "step-00000020.checkpoint"
+    content = newest.read_bytes()
+    harmed = {
+        "truncate": content[:-7],
+        "alter": content[:-7] + b"x" + content[-6:],
+        "empty": b"",
+        "foreign": b"PK" + content,
+    }
+    newest.write_bytes(harmed[harm])
+    step, _ = store.load() or (0, {})
+    assert step == 10
+    assert "step-00000020.checkpoint cannot be used" in caplog.text
+
+
+def test_a_checkpoint_of_other_code_is_not_used(store: checkpoints.Store, tmp_path: Path) -> None:
+    store.save(10, state(10))
+    other = checkpoints.Store(tmp_path, {**SETTINGS, "code": {"a.py": "2"}})
+    assert other.folder != store.folder
+    with other.locked():
+        (store.folder / "step-00000010.checkpoint").rename(other.folder / "step-00000010.checkpoint")
+        assert other.load() is None
+
+
+def test_without_any_usable_checkpoint_a_run_starts_clean(store: checkpoints.Store) -> None:
+    assert store.load() is None
+
+
+def test_nothing_but_plain_data_is_loaded(store: checkpoints.Store, caplog: pytest.LogCaptureFixture) -> None:
+    store.save(10, {"code": print})
+    assert store.load() is None
+    assert "cannot be used" in caplog.text
+
+
+def _second_writer(root: Path, answers: Any) -> None:
+    try:
+        with checkpoints.Store(root, SETTINGS).locked():
+            answers.put("locked")
+    except EnvironmentProblemError as error:
+        answers.put(str(error))
+
+
+def test_a_second_writer_is_refused_while_the_first_lives(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    with checkpoints.Store(tmp_path, SETTINGS).locked():
+        process = context.Process(target=_second_writer, args=(tmp_path, answers))
+        process.start()
+        assert "being trained by another process" in answers.get(timeout=30)
+        process.join()
+    process = context.Process(target=_second_writer, args=(tmp_path, answers))
+    process.start()
+    assert answers.get(timeout=30) == "locked"
+    process.join()
+
+
+def test_removing_leaves_nothing(store: checkpoints.Store, tmp_path: Path) -> None:
+    store.save(10, state(10))
+    store.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_orphans_are_folders_no_present_run_would_use(store: checkpoints.Store, tmp_path: Path) -> None:
+    store.save(10, state(10))
+    assert checkpoints.orphans(tmp_path, {store.digest}) == {}
+    assert checkpoints.orphans(tmp_path, {"other"}) == {store.folder: SETTINGS["coordinates"]}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one MiB (CI runs as root)."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_a_clear_error_that_loses_nothing(small_disk: Path) -> None:
+    with checkpoints.Store(small_disk, SETTINGS).locked() as store:
+        store.save(10, state(10))
+        with pytest.raises(EnvironmentProblemError, match="no room for a checkpoint"):
+            store.save(20, {"weights": torch.zeros(1_000_000)})
+        assert files(store) == ["step-00000010.checkpoint"]
+        assert [file.name for file in store.folder.iterdir() if file.name.endswith(".part")] == []
+        assert (store.load() or (0,))[0] == 10
+        store.save(30, state(30))
+        assert (store.load() or (0,))[0] == 30
