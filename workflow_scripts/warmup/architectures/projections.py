@@ -73,7 +73,11 @@ def find(module: nn.Module) -> Projections | None:
     for names in SEPARATE:
         linears = [getattr(module, name, None) for name in names]
         if all(is_linear(linear) for linear in linears):
-            parts = [Part(linear, torch.arange(out_features(linear))) for linear in linears if linear is not None]
+            parts = [
+                Part(linear, torch.arange(out_features(linear), device="cpu"))
+                for linear in linears
+                if linear is not None
+            ]
             return _complete(module, parts, output)
     interleaved = INTERLEAVED.get(type(module).__name__)
     if interleaved is not None:
@@ -81,7 +85,7 @@ def find(module: nn.Module) -> Projections | None:
         heads = _heads(module)
         if heads is None:
             return None
-        rows = torch.arange(out_features(linear)).reshape(heads, 3, -1)
+        rows = torch.arange(out_features(linear), device="cpu").reshape(heads, 3, -1)
         return _complete(module, [Part(linear, rows[:, which].flatten()) for which in range(3)], output)
     for name in FUSED:
         fused = getattr(module, name, None)
@@ -135,7 +139,7 @@ def _split_fused(module: nn.Module, linear: nn.Module, output: nn.Module | None)
     size = head_size(module, out_features(linear) // 3)
     if heads is None or size is None:
         return None
-    rows = torch.arange(out_features(linear))
+    rows = torch.arange(out_features(linear), device="cpu")
     queries = heads * size
     keys, odd = divmod(len(rows) - queries, 2)
     if odd or keys <= 0:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from warmup import registry
 from warmup.architectures import layers, roles
-from warmup.probes import _cadence
+from warmup.probes import _cadence, _capture
 from warmup.probes._look import Batch, Look, Row
 
 
@@ -48,9 +48,10 @@ class Probes:
             (index, f"backbone.{name}", module)
             for index, name, module in layers.blocks(model.get_submodule("backbone"))
         ]
-        self._watched = [name for _, name, _ in self._blocks]
+        watched = [name for _, name, _ in self._blocks]
         for probe in self._probes.values():
-            self._watched += probe.watched(model) if hasattr(probe, "watched") else []
+            watched += probe.watched(model) if hasattr(probe, "watched") else []
+        self._watcher = _capture.Watcher(model, watched)
         self._rows: list[Row] = []
         self._old: dict[str, Tensor] = {}
 
@@ -87,4 +88,4 @@ class Probes:
         return rows
 
     def _look(self, step: int, batch: Batch) -> Look:
-        return Look(self._model, self._task, self._blocks, self._inputs, step, self._steps, batch, self._watched)
+        return Look(self._model, self._task, self._blocks, self._inputs, step, self._steps, batch, self._watcher)

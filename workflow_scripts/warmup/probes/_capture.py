@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,46 +52,57 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-@torch.no_grad()
-def probe_forward(model: nn.Module, inputs: Tensor, watched: Collection[str]) -> Captured:
-    """Run `inputs` through `model` in evaluation mode and return what its attention and the modules `watched` saw.
+class Watcher:
+    """A model, and what is watched in it: found out once, since looking for it at every step costs more than looking.
 
-    `forward` is called directly, so that a compiled model runs as written and hooks apply.
+    watched: names of the modules whose inputs are captured.
     """
-    captured = Captured()
-    handles = []
-    for name in watched:
 
-        def keep(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any], name: str = name) -> None:
-            del module
-            captured.inputs[name] = given[0] if given else named["hidden_states"]
+    def __init__(self, model: nn.Module, watched: Collection[str]) -> None:
+        self._model = model
+        self.modules = [(name, model.get_submodule(name)) for name in watched]
+        self.may_attend = any("Attention" in type(module).__name__ for module in model.modules())
+        self._names = {id(module): name for name, module in model.named_modules()}
+        configurations: list[Any] = [getattr(module, "config", None) for module in model.modules()]
+        chosen = [getattr(configuration, "_attn_implementation", None) for configuration in configurations]
+        self._implementations = {str(implementation) for implementation in chosen if implementation}
 
-        handles.append(model.get_submodule(name).register_forward_pre_hook(keep, with_kwargs=True))
-    try:
-        with evaluation_mode(model), _recorded_attention(model, captured):
-            model.forward(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return captured
+    @torch.no_grad()
+    def forward(self, inputs: Tensor) -> Captured:
+        """Run `inputs` through the model in evaluation mode; what its attention and the watched modules were given.
+
+        The model's `forward` is called directly, so that a compiled model runs as written and hooks apply.
+        """
+        captured = Captured()
+        handles = [
+            module.register_forward_pre_hook(partial(_keep, captured.inputs, name), with_kwargs=True)
+            for name, module in self.modules
+        ]
+        try:
+            with evaluation_mode(self._model), self._recorded_attention(captured):
+                self._model.forward(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return captured
+
+    @contextmanager
+    def _recorded_attention(self, captured: Captured) -> Iterator[None]:
+        local = ALL_ATTENTION_FUNCTIONS._local_mapping
+        before = dict(local)
+        try:
+            for implementation in self._implementations:
+                original = ALL_ATTENTION_FUNCTIONS.get(implementation)
+                local[implementation] = _recorder(original, self._names, captured)
+            yield
+        finally:
+            local.clear()
+            local.update(before)
 
 
-@contextmanager
-def _recorded_attention(model: nn.Module, captured: Captured) -> Iterator[None]:
-    names = {id(module): name for name, module in model.named_modules()}
-    configurations: list[Any] = [getattr(module, "config", None) for module in model.modules()]
-    chosen = [getattr(configuration, "_attn_implementation", None) for configuration in configurations]
-    implementations = {str(implementation) for implementation in chosen if implementation}
-    local = ALL_ATTENTION_FUNCTIONS._local_mapping
-    before = dict(local)
-    try:
-        for implementation in implementations:
-            original = ALL_ATTENTION_FUNCTIONS.get(implementation)
-            local[implementation] = _recorder(original, names, captured)
-        yield
-    finally:
-        local.clear()
-        local.update(before)
+def _keep(inputs: dict[str, Tensor], name: str, module: nn.Module, given: tuple[Any, ...], named: Any) -> None:
+    del module
+    inputs[name] = given[0] if given else named["hidden_states"]
 
 
 def _recorder(original: Callable[..., Any] | None, names: dict[int, str], captured: Captured) -> Callable[..., Any]:

@@ -21,10 +21,9 @@ Row = dict[str, Any]
 class Look:
     """One probed step: gradients present and weights old before the update, weights new after it.
 
-    blocks: (index, name, module), names as in the model; probe_inputs: the fixed probe examples; watched: modules whose
-    inputs are captured; batch: inputs and targets of this training step; steps: length of the run; settings: the
-    probe's own section; old: weights before the update by name, for probes that ask for them, when all of the probe is
-    due.
+    blocks: (index, name, module), names as in the model; probe_inputs: the fixed probe examples; watcher: captures
+    their forward pass; batch: inputs and targets of this training step; steps: length of the run; settings: the probe's
+    own section; old: weights before the update by name, for probes that ask for them, when all of the probe is due.
     """
 
     model: nn.Module
@@ -34,7 +33,7 @@ class Look:
     step: int
     steps: int
     batch: Batch
-    watched: list[str] = field(default_factory=list)
+    watcher: _capture.Watcher
     settings: Mapping[str, Any] = field(default_factory=dict)
     optimizer: torch.optim.Optimizer | None = None
     learning_rate: float = 0.0
@@ -43,7 +42,7 @@ class Look:
     @cached_property
     def captured(self) -> _capture.Captured:
         """What one forward pass of the probe examples shows (shared by the probes of this step)."""
-        return _capture.probe_forward(self.model, self.probe_inputs, self.watched)
+        return self.watcher.forward(self.probe_inputs)
 
     def layer(self, name: str) -> int:
         """Index of the block that the module or parameter `name` stands in, -1 if in none."""

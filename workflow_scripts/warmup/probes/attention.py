@@ -19,6 +19,8 @@ INVISIBLE = -50.0
 def before_update(look: Look) -> list[Row]:
     """Rows of every attention module of the model."""
     rows: list[Row] = []
+    if look.step and not look.watcher.may_attend:
+        return rows
     rank = look.step in _cadence.due_steps(look.steps, 0, look.settings["rank_points"])
     store = look.step in _cadence.due_steps(look.steps, 0, look.settings["map_points"])
     for name, seen in look.captured.attention.items():
@@ -36,7 +38,7 @@ def before_update(look: Look) -> list[Row]:
         if store:
             for head, matrix in enumerate(first[: look.settings["map_heads"]]):
                 rows.append(look.row(name, "attention_map", head=head, values=matrix))
-    for name, module in look.model.named_modules():
+    for name, module in look.model.named_modules() if look.step == 0 else []:
         if looks_like_attention(module) and name not in look.captured.attention:
             rows += look.not_probed(name, "attention", "it computes attention by a function of its own")
     return rows

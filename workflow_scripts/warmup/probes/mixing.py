@@ -35,8 +35,9 @@ def before_update(look: Look) -> list[Row]:
     size = look.settings["largest_matrix"]
     rank = look.step in _cadence.due_steps(look.steps, 0, look.settings["rank_points"])
     store = look.step in _cadence.due_steps(look.steps, 0, look.settings["map_points"])
-    for name in watched(look.model):
-        module = look.model.get_submodule(name)
+    for name, module in look.watcher.modules:
+        if not (is_mamba(module) or is_rwkv(module)):
+            continue
         states = look.captured.inputs[name][:, :size].float()
         matrix_of = mamba_matrices if is_mamba(module) else rwkv_matrices
         channels = spread(channel_count(module), look.settings["channels"])
@@ -61,7 +62,7 @@ def before_update(look: Look) -> list[Row]:
         if store:
             for channel, matrix in zip(channels.tolist()[: look.settings["map_channels"]], weights[0], strict=False):
                 rows.append(look.row(name, "mixing_map", head=channel, values=matrix))
-    for _, name, block in look.blocks:
+    for _, name, block in look.blocks if look.step == 0 else []:
         covered = any(is_mamba(part) or is_rwkv(part) or looks_like_attention(part) for part in block.modules())
         if not covered:
             rows += look.not_probed(name, "mixing", f"{type(block).__name__} mixes tokens in a way not known here")

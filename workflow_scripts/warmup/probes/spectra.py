@@ -32,7 +32,7 @@ def before_update(look: Look) -> list[Row]:
         rows += look.rows_of(name, "sigma_1_query_key", sigmas[:, 0])
         for head, spectrum in enumerate(sigmas):
             rows.append(look.row(name, "singular_values", head=head, values=spectrum))
-    for name, module in look.model.named_modules():
+    for name, module in look.model.named_modules() if look.step == 0 else []:
         if looks_like_attention(module) and name not in known:
             rows += look.not_probed(name, "spectra", "its query and key projections are not known by name")
     return rows
