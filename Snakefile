@@ -13,11 +13,18 @@ report: "report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/settings.smk"
+include: "rules/provenance.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
+include: "rules/statistics.smk"
+include: "rules/prediction.smk"
+include: "rules/theory_settings.smk"
+include: "rules/theory.smk"
+include: "rules/plan.smk"
+include: "rules/collect.smk"
 
 
 rule all:
     default_target: True
     input:
-        rules.train_all.input,
+        rules.figures.input,

@@ -1,0 +1,28 @@
+# Needs: all rules. Makes: named stopping points: `train_all`, `statistics`, `figures` (the default), `theory`.
+localrules:
+    statistics,
+    figures,
+
+
+rule statistics:
+    input:
+        rules.runs_table.output,
+        rules.optima.output,
+        rules.comparisons.output,
+        rules.mixed_model.output,
+        rules.spike_ratios.output,
+        rules.diagnostics.output,
+        rules.correlation.output,
+        rules.leaderboard.output,
+        rules.claims.output,
+
+
+rule figures:
+    input:
+        rules.train_all.input,
+        rules.statistics.input,
+        rules.effects_figures.output,
+        rules.prediction_figures.output,
+        rules.bill_compared.output,
+        THEORY_TARGETS,
+        rules.predict.output if PROBE_RUNS else [],
