@@ -63,7 +63,7 @@ def _row(
     difference, error = float(differences.mean()), float(errors.errors[this, that])
     delta = margin(settings, cell.task, float(values.mean(axis=0).min()), "equivalence_margins")
     confidence, bootstrap = settings["confidence"], settings["bootstrap"]
-    half = errors.single(confidence) * error
+    half = float(errors.reach(confidence)[this, that])
     resampled = bca(differences, confidence, resamples=bootstrap["resamples"], seed=bootstrap["seed"])
     return head | {
         "difference": difference,
@@ -74,25 +74,25 @@ def _row(
         "bca_note": resampled.note,
         "error": error,
         "t": difference / error,
-        "p": errors.p_value(difference / error),
+        "p": errors.p_value(difference / error, this, that),
         "margin": delta,
-        "p_equivalence": equivalence_p(difference, error, delta, errors),
+        "p_equivalence": equivalence_p(difference, delta, errors, this, that),
         "method": errors.method,
-        "errors": errors,
+        "reach": lambda level: float(errors.reach(level)[this, that]),
         "verdict": "ok",
         "note": "",
     }
 
 
-def equivalence_p(difference: float, error: float, margin: float, errors: PairedErrors) -> float:
-    """p of two one-sided tests: the larger p of difference <= -margin and of difference >= margin."""
-    return max(_above(sign * difference + margin, error, errors) for sign in (1.0, -1.0))
+def equivalence_p(difference: float, margin: float, errors: PairedErrors, first: int = 0, second: int = 1) -> float:
+    """p of two one-sided tests on arms `first` and `second`: the larger p of difference <= -margin and >= margin."""
+    error = float(errors.errors[first, second])
 
+    def above(distance: float) -> float:
+        p = errors.p_value(distance / error, first, second)
+        return p / 2.0 if distance > 0 else 1.0 - p / 2.0
 
-def _above(distance: float, error: float, errors: PairedErrors) -> float:
-    """One-sided p that the true distance is not above 0."""
-    p = errors.p_value(distance / error)
-    return p / 2.0 if distance > 0 else 1.0 - p / 2.0
+    return max(above(margin + difference), above(margin - difference))
 
 
 def _cannot(reason: str) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _correct(rows: list[dict[str, Any]], settings: Mapping[str, Any]) -> None:
         row |= {"family_size": size, "p_bonferroni": first, "p_holm": second, "p_equivalence_holm": equal}
         if first is None or second is None or equal is None:
             continue
-        half = row["errors"].single(1.0 - alpha / size) * row["error"]
+        half = row["reach"](1.0 - alpha / size)
         row |= {"bonferroni_low": row["difference"] - half, "bonferroni_high": row["difference"] + half}
         row |= _verdict(row["difference"], second <= alpha, equal <= alpha)
 

@@ -30,7 +30,7 @@ def optima(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.DataFr
     """One row per cell (OPTIMA): optimum, smooth optimum with interval and censoring, and the same in the metric."""
     everything = cells(runs, settings["outcome"])
     metrics = {_key(cell): cell for cell in cells(runs, "best_metric")}
-    others = {name: {_key(cell): cell for cell in cells(runs, name)} for name in LOSSES if name != settings["outcome"]}
+    others = {name: {_key(cell): cell for cell in cells(runs, name)} for name in LOSSES}
     named = {row[:3]: row[3] for row in runs.select([*CELL, "metric"]).unique().iter_rows()}
     rows = []
     for cell in everything:
@@ -169,7 +169,7 @@ def advantage_interval(
     if len(others) == 0:
         return unknown("every half of the seeds chose the reference itself", n=n, confidence=confidence, estimate=0.0)
     estimate = float(per_seed.mean())
-    half = errors.single(confidence) * float(errors.errors[reference, others].mean())
+    half = float(errors.reach(confidence)[reference, others].mean())
     return Interval(estimate, estimate - half, estimate + half, n, confidence)
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy
+from numpy.typing import NDArray
 from scipy import special
 
 from warmup.statistics.intervals import Floats, all_pairs, max_t_critical, t_p_value, t_quantile
@@ -24,16 +25,19 @@ DRAWS = 40_000
 
 @dataclass(frozen=True)
 class PairedErrors:
-    """Standard errors of mean differences between the arms of one cell, with their reference distribution.
+    """Standard errors of mean differences between the arms of one cell, with their reference distributions.
 
     `errors` [arms, arms]: standard error of mean(i) - mean(j), zero on the diagonal; empty if `note` says why.
     `seeds`: complete seeds of the cell; `peers`: those of each pooled cell (none where nothing is pooled).
+    `own` [arms, arms]: pairs that rest on their own paired variance although others are pooled (an arm with a diverged
+    run has a spread of another kind).
     """
 
     errors: Floats
     seeds: int
     peers: tuple[int, ...] = ()
     note: str = ""
+    own: NDArray[numpy.bool_] | None = None
 
     @property
     def known(self) -> bool:
@@ -47,33 +51,47 @@ class PairedErrors:
             return ""
         return f"paired, scaled pooling over {1 + len(self.peers)} cells" if self.peers else "paired t"
 
-    def single(self, confidence: float) -> float:
-        """Critical |t| of one difference."""
+    def reach(self, confidence: float) -> Floats:
+        """Half widths [arms, arms] of the limits of each difference on its own."""
+        own = t_quantile(0.5 + confidence / 2.0, self.seeds - 1)
         if not self.peers:
-            return t_quantile(0.5 + confidence / 2.0, self.seeds - 1)
-        return float(numpy.quantile(self._null().single, confidence))
+            return own * self.errors
+        pooled = float(numpy.quantile(self._null().single, confidence))
+        return numpy.where(self._separate(), own, pooled) * self.errors
 
-    def simultaneous(self, confidence: float) -> float:
-        """Critical |t| of all pairs of arms together (max-t)."""
-        if not self.peers:
-            return max_t_critical(all_pairs(len(self.errors)), self.seeds - 1, confidence)
-        return float(numpy.quantile(self._null().largest, confidence))
+    def simultaneous_reach(self, confidence: float) -> Floats:
+        """Half widths [arms, arms] of limits that hold for all pairs of arms together (max-t).
 
-    def p_value(self, statistic: float) -> float:
-        """Two-sided p of a difference divided by its standard error."""
+        Where pooled pairs stand beside separate ones, each kind takes half of the error rate.
+        """
+        arms, separate = len(self.errors), self._separate()
         if not self.peers:
+            return max_t_critical(all_pairs(arms), self.seeds - 1, confidence) * self.errors
+        mixed = bool(separate.any())
+        level = 0.5 + confidence / 2.0 if mixed else confidence
+        pooled = float(numpy.quantile(self._null().largest, level))
+        if not mixed:
+            return pooled * self.errors
+        contrasts = [row for row in all_pairs(arms) if separate[row.argmax(), row.argmin()]]
+        own = max_t_critical(numpy.array(contrasts), self.seeds - 1, level)
+        return numpy.where(separate, own, pooled) * self.errors
+
+    def p_value(self, statistic: float, first: int = 0, second: int = 1) -> float:
+        """Two-sided p of mean(first) - mean(second) (plus any constant) over its standard error."""
+        if not self.peers or self._separate()[first, second]:
             return t_p_value(statistic, self.seeds - 1)
         null = self._null().single
         above = len(null) - int(numpy.searchsorted(null, abs(statistic), side="left"))
         return (above + 1.0) / (len(null) + 1.0)
 
-    def power(self, gap: float, error: float, critical: float) -> float:
-        """Chance that |t| exceeds `critical` if the true difference is `gap` and the true standard error `error`."""
+    def power(self, gap: float, error: float, confidence: float) -> float:
+        """Chance that a difference is found at `confidence` if it truly is `gap`, with true standard error `error`."""
         shift = gap / error
         if not self.peers:
-            freedom = self.seeds - 1
+            freedom, critical = self.seeds - 1, t_quantile(0.5 + confidence / 2.0, self.seeds - 1)
             return float(1.0 - special.nctdtr(freedom, shift, critical) + special.nctdtr(freedom, shift, -critical))
         null = self._null()
+        critical = float(numpy.quantile(null.single, confidence))
         return float((numpy.abs(null.normal + shift) > critical * null.ratio).mean())
 
     def ratio_draws(self, draws: int, generator: numpy.random.Generator) -> Floats:
@@ -82,8 +100,12 @@ class PairedErrors:
             return numpy.sqrt(generator.chisquare(self.seeds - 1, draws) / (self.seeds - 1))
         return generator.choice(self._null().ratio, draws)
 
+    def _separate(self) -> NDArray[numpy.bool_]:
+        return numpy.zeros(self.errors.shape, dtype=numpy.bool_) if self.own is None else self.own
+
     def _null(self) -> "Null":
-        return null_distribution(self.seeds, self.peers, len(self.errors))
+        calm = len(self.errors) if self.own is None else int((~self.own.all(axis=1)).sum())
+        return null_distribution(self.seeds, self.peers, calm)
 
 
 @dataclass(frozen=True)
@@ -97,19 +119,31 @@ class Null:
 
 
 def paired_errors(cell: Cell, others: Sequence[Cell], pool_below: int) -> PairedErrors:
-    """Errors of `cell`, pooled with those of `others` that share its task and warmups if it has few seeds."""
+    """Errors of `cell`, pooled with those of `others` that share its task and warmups if it has few seeds.
+
+    Arms with a diverged run are kept out of the pooling: their differences rest on their own paired variance.
+    """
     values = cell.complete
     seeds, arms = values.shape
     reason = refusal(cell)
     if reason:
         return PairedErrors(numpy.empty((0, 0)), seeds, note=reason)
-    pooled = [] if seeds >= pool_below else [other.complete for other in others if _poolable(cell, other)]
-    variances, scale = _paired_variances(values), residual_mean_square(values)
-    shapes = [variances / scale, *(_paired_variances(table) / residual_mean_square(table) for table in pooled)]
-    errors = numpy.sqrt(scale * numpy.mean(shapes, axis=0) / seeds)
+    calm = ~cell.diverged.any(axis=0)
+    peers = [other.complete[:, calm] for other in others if _poolable(cell, other)]
+    pooled = seeds < pool_below and bool(peers) and calm.sum() >= 2 and _varies(values[:, calm])
+    squares = _paired_variances(values)
+    if pooled:
+        scale = residual_mean_square(values[:, calm])
+        shapes = [table / residual_mean_square(peer) for peer in peers for table in [_paired_variances(peer)]]
+        shapes.append(squares[numpy.ix_(calm, calm)] / scale)
+        squares[numpy.ix_(calm, calm)] = scale * numpy.mean(shapes, axis=0)
+    errors = numpy.sqrt(squares / seeds)
     if not (errors[~numpy.eye(arms, dtype=bool)] > 0.0).all():
         return PairedErrors(numpy.empty((0, 0)), seeds, note="some differences do not vary between seeds")
-    return PairedErrors(errors, seeds, tuple(sorted(len(table) for table in pooled)))
+    if not pooled:
+        return PairedErrors(errors, seeds)
+    own = None if calm.all() else numpy.logical_not(numpy.outer(calm, calm))
+    return PairedErrors(errors, seeds, tuple(sorted(len(peer) for peer in peers)), own=own)
 
 
 def refusal(cell: Cell) -> str:
@@ -148,15 +182,20 @@ def _paired_variances(values: Floats) -> Floats:
 
 
 def _varies(values: Floats) -> bool:
+    if values.shape[1] < 2:
+        return False
     return residual_mean_square(values) > 1e-24 * float((values**2).max())
 
 
 def _poolable(cell: Cell, other: Cell) -> bool:
+    """Same task, same warmups, something to say, no diverged run, and spread in the arms of `cell` without one."""
     return (
         other is not cell
         and other.task == cell.task
         and numpy.array_equal(other.warmups, cell.warmups)
         and not refusal(other)
+        and not other.diverged.any()
+        and _varies(other.complete[:, ~cell.diverged.any(axis=0)])
     )
 
 

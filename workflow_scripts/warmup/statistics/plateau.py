@@ -31,15 +31,24 @@ class Regrets:
     best: NDArray[numpy.bool_]
 
 
-def regrets(means: Floats, errors: Floats, critical: float) -> Regrets:
-    """Regrets from arm means [arms], errors of their differences [arms, arms] and a simultaneous critical |t|."""
+def regrets(means: Floats, reach: Floats) -> Regrets:
+    """Regrets from arm means [arms] and the simultaneous half widths of their differences [arms, arms]."""
     difference = means[:, None] - means[None, :]
-    reach = critical * errors
     best: NDArray[numpy.bool_] = numpy.all(difference <= reach, axis=1)
     low = numpy.maximum((difference - reach).max(axis=1), 0.0)
     rivals = best[None, :] & ~numpy.eye(len(means), dtype=bool)
     high = numpy.where(rivals, difference + reach, 0.0).max(axis=1)
     return Regrets(means - means.min(), low, numpy.maximum(high, low), best)
+
+
+def comparison_limits(reach: Floats) -> Floats:
+    """Half widths for the arms [arms] such that two differ about where their limits part (Goldstein & Healy 1995).
+
+    Median over the other arms of the half width of the difference, over sqrt(2): the seeds' common part does not enter,
+    and a wild arm widens its own limits, not those of others.
+    """
+    others = ~numpy.eye(len(reach), dtype=bool)
+    return numpy.array([numpy.median(row[keep]) for row, keep in zip(reach, others, strict=True)]) / 2.0**0.5
 
 
 def margin(settings: Mapping[str, Any], task: str, scale: float, key: str = "margins") -> float:
@@ -80,20 +89,21 @@ def _plateau(
         blank = [cell.key | {"warmup": float(warmup), "note": note} for warmup in cell.warmups]
         return head | {"verdict": CANNOT_SAY, "note": note}, blank
     means = cell.complete.mean(axis=0)
-    critical = errors.simultaneous(confidence)
-    found = regrets(means, errors.errors, critical)
+    found = regrets(means, errors.simultaneous_reach(confidence))
     delta = margin(settings, cell.task, float(means.min()))
     not_excluded, demonstrated = found.low <= delta, found.high <= delta
+    half = comparison_limits(errors.reach(confidence))
     rows = [
         cell.key
-        | {"warmup": float(cell.warmups[i]), "regret": float(found.estimate[i])}
+        | {"warmup": float(cell.warmups[i]), "mean": float(means[i])}
+        | {"mean_low": float(means[i] - half[i]), "mean_high": float(means[i] + half[i])}
+        | {"regret": float(found.estimate[i])}
         | {"regret_low": float(found.low[i]), "regret_high": float(found.high[i])}
         | {"not_excluded": bool(not_excluded[i]), "demonstrated": bool(demonstrated[i]), "margin": delta, "note": ""}
         for i in range(len(means))
     ]
     one = head | {
         "margin": delta,
-        "critical": critical,
         "method": errors.method,
         "best_candidates": int(found.best.sum()),
         **_ends("not_excluded", cell.warmups, not_excluded),
@@ -130,7 +140,6 @@ PLATEAUS: dict[str, polars.DataType] = {
     "n": polars.Int64(),
     "confidence": polars.Float64(),
     "margin": polars.Float64(),
-    "critical": polars.Float64(),
     "method": polars.String(),
     "best_candidates": polars.Int64(),
     **{f"not_excluded{end}": kind for end, kind in _SET.items()},
@@ -145,6 +154,9 @@ PLATEAUS: dict[str, polars.DataType] = {
 
 REGRETS: dict[str, polars.DataType] = {
     **{name: SCHEMA[name] for name in (*CELL, "warmup")},
+    "mean": polars.Float64(),
+    "mean_low": polars.Float64(),
+    "mean_high": polars.Float64(),
     "regret": polars.Float64(),
     "regret_low": polars.Float64(),
     "regret_high": polars.Float64(),
@@ -153,4 +165,6 @@ REGRETS: dict[str, polars.DataType] = {
     "margin": polars.Float64(),
     "note": polars.String(),
 }
-"""Columns of the regrets table: one row per arm, limits simultaneous over the arms of a cell."""
+"""Columns of the regrets table: one row per arm; regret's limits are simultaneous over the arms of a cell.
+
+`mean_low`, `mean_high` are comparison limits of one arm's mean (`comparison_limits`), for drawing."""

@@ -25,13 +25,12 @@ def detectable_gap(errors: PairedErrors, error: float, confidence: float, power:
 
     `error` is the true standard error of the mean difference. The unit of the result is that of `error`.
     """
-    critical = errors.single(confidence)
-    low, high = 0.0, error * (critical + 1.0)
-    while errors.power(high, error, critical) < power:
+    low, high = 0.0, error
+    while errors.power(high, error, confidence) < power:
         low, high = high, 2.0 * high
     for _ in range(60):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if errors.power(middle, error, critical) < power else (low, middle)
+        low, high = (middle, high) if errors.power(middle, error, confidence) < power else (low, middle)
     return high
 
 
@@ -39,7 +38,7 @@ def seeds_for(gap: float, paired_sd: float, confidence: float, power: float) -> 
     """Fewest seeds whose own paired t detects `gap` with chance `power`; None above MOST_SEEDS."""
     for seeds in range(2, MOST_SEEDS + 1):
         design = PairedErrors(numpy.zeros((2, 2)), seeds)
-        if design.power(gap, paired_sd / seeds**0.5, design.single(confidence)) >= power:
+        if design.power(gap, paired_sd / seeds**0.5, confidence) >= power:
             return seeds
     return None
 

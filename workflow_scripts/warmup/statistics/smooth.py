@@ -71,7 +71,7 @@ def smooth_optimum(cell: Cell, errors: PairedErrors, settings: Mapping[str, Any]
     shift = float(numpy.log(cell.warmups + offset).mean())
 
     def fraction(position: float | None) -> float | None:
-        return None if position is None else float(max(0.0, numpy.exp(position + shift) - offset))
+        return None if position is None else round(float(max(0.0, numpy.exp(position + shift) - offset)), 9)
 
     limits = [fraction(end) for end in (found.estimate, found.low, found.high)]
     ends = x.min() + 1e-9, x.max() - 1e-9

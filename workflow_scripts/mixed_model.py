@@ -1,0 +1,16 @@
+"""Rule mixed_model: runs table -> tests, effects and variances of the mixed model."""
+
+from typing import Any
+
+import polars
+
+from warmup import adapters, records
+from warmup.statistics import mixed_model
+
+
+def main(job: Any) -> None:
+    runs = polars.read_parquet(job.input[0])
+    records.write_table(mixed_model.mixed_model(runs, job.params.settings), *job.output)
+
+
+adapters.run(main, snakemake)

@@ -1,0 +1,15 @@
+"""Rule runs_table: the summary of every run -> one table."""
+
+from typing import Any
+
+from warmup import adapters, provenance, records
+from warmup.statistics import outcomes
+
+
+def main(job: Any) -> None:
+    settings = job.params.settings
+    stale = provenance.stale_runs(settings["expected"])
+    records.write_table(outcomes.runs_table(job.input, roles=settings["roles"], stale=stale), *job.output)
+
+
+adapters.run(main, snakemake)
