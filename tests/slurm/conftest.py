@@ -1,6 +1,6 @@
 """A test cluster for the session, and one study that nobody disturbs: what the disturbed ones are compared with."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,14 @@ def undisturbed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> S
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where a drill's study lives (not there yet)."""
-    return tmp_path / "study"
+def drill(undisturbed: Study, tmp_path: Path) -> Iterator[Callable[[str], Study]]:
+    """Makes the study of a drill: `drill("slurm")` has two runs to train, through that profile."""
+    made: list[Study] = []
+
+    def make(profile: str) -> Study:
+        made.append(undisturbed.without_runs(tmp_path / "study", profile, "drill"))
+        return made[-1]
+
+    yield make
+    for study in made:
+        study.stop()

@@ -88,6 +88,7 @@ class Study:
         self.folder = folder
         self.profile = profile
         self.study = study
+        self._started: list[subprocess.Popen[bytes]] = []
         if not folder.exists():
             shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
 
@@ -101,9 +102,22 @@ class Study:
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Snakemake in the background, output to snakemake.out."""
         with (self.folder / "snakemake.out").open("ab") as output:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 self.command(*arguments), cwd=self.folder, env=self.environment(), stdout=output, stderr=output
             )
+        self._started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End what is still running after a test, however it went."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        unfinished = [str(job) for job in self.cluster.jobs(states="PENDING,RUNNING,COMPLETING")]
+        if unfinished:
+            self.cluster.run("scancel", "--signal=KILL", "--full", *unfinished, check=False)
+            self.cluster.run("scancel", *unfinished, check=False)
 
     def command(self, *arguments: str) -> list[str]:
         """The user's command, and what a test cluster without an accounting database needs."""

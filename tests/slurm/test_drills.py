@@ -3,8 +3,8 @@ undisturbed study byte for byte, nothing is trained twice from the start, and no
 
 import subprocess
 import time
+from collections.abc import Callable
 from itertools import combinations, pairwise
-from pathlib import Path
 
 import pytest
 
@@ -12,6 +12,8 @@ from slurm.cluster import Cluster, wait_for
 from slurm.study import Study, overlap
 
 pytestmark = pytest.mark.slow
+
+Drill = Callable[[str], Study]
 
 RESULTS = ("log.parquet", "evaluation.parquet", "attention.parquet", "summary.json")
 
@@ -37,8 +39,8 @@ def struck(study: Study, run: str) -> None:
     assert len(study.pieces()[run]) >= 2, f"{run} was not interrupted: {study.pieces()}"
 
 
-def test_scancel_of_a_running_training(cluster: Cluster, undisturbed: Study, folder: Path) -> None:
-    study = undisturbed.without_runs(folder, "slurm", "drill")
+def test_scancel_of_a_running_training(cluster: Cluster, undisturbed: Study, drill: Drill) -> None:
+    study = drill("slurm")
     snakemake = study.start()
     job, run = study.await_training()
     cluster.run("scancel", str(job))
@@ -47,8 +49,8 @@ def test_scancel_of_a_running_training(cluster: Cluster, undisturbed: Study, fol
     assert_as_undisturbed(study, undisturbed)
 
 
-def test_scontrol_requeue_of_a_running_training(cluster: Cluster, undisturbed: Study, folder: Path) -> None:
-    study = undisturbed.without_runs(folder, "slurm-preemptible", "drill")
+def test_scontrol_requeue_of_a_running_training(cluster: Cluster, undisturbed: Study, drill: Drill) -> None:
+    study = drill("slurm-preemptible")
     snakemake = study.start()
     job, run = study.await_training()
     cluster.run("scontrol", "requeue", str(job))
@@ -59,8 +61,8 @@ def test_scontrol_requeue_of_a_running_training(cluster: Cluster, undisturbed: S
     assert_as_undisturbed(study, undisturbed)
 
 
-def test_preemption_by_signal(cluster: Cluster, undisturbed: Study, folder: Path) -> None:
-    study = undisturbed.without_runs(folder, "slurm-preemptible", "drill")
+def test_preemption_by_signal(cluster: Cluster, undisturbed: Study, drill: Drill) -> None:
+    study = drill("slurm-preemptible")
     snakemake = study.start()
     job, run = study.await_training()
     cluster.run("srun", "--partition=urgent", "--gpus=2", "--mem=100", "--time=1", "true")
@@ -71,20 +73,20 @@ def test_preemption_by_signal(cluster: Cluster, undisturbed: Study, folder: Path
     assert_as_undisturbed(study, undisturbed)
 
 
-def test_node_set_down_and_resumed(cluster: Cluster, undisturbed: Study, folder: Path) -> None:
-    study = undisturbed.without_runs(folder, "slurm", "drill")
+def test_node_set_down_and_resumed(cluster: Cluster, undisturbed: Study, drill: Drill) -> None:
+    study = drill("slurm")
     snakemake = study.start()
     job, run = study.await_training()
     cluster.run("scontrol", "update", f"NodeName={cluster.host}", "State=DOWN", "Reason=drill")
-    wait_for(lambda: cluster.jobs().get(job) == "NODE_FAIL", 30, "SLURM to give the job up")
+    wait_for(lambda: cluster.jobs().get(job) == "NODE_FAIL", 60, "SLURM to give the job up")
     cluster.run("scontrol", "update", f"NodeName={cluster.host}", "State=RESUME")
     study.finish(snakemake)
     struck(study, run)
     assert_as_undisturbed(study, undisturbed)
 
 
-def test_slurmctld_restarted(cluster: Cluster, undisturbed: Study, folder: Path) -> None:
-    study = undisturbed.without_runs(folder, "slurm", "drill")
+def test_slurmctld_restarted(cluster: Cluster, undisturbed: Study, drill: Drill) -> None:
+    study = drill("slurm")
     snakemake = study.start()
     study.await_training()
     cluster.stop_controller()
@@ -94,8 +96,8 @@ def test_slurmctld_restarted(cluster: Cluster, undisturbed: Study, folder: Path)
     assert_as_undisturbed(study, undisturbed)
 
 
-def test_snakemake_killed_and_started_again(cluster: Cluster, undisturbed: Study, folder: Path) -> None:
-    study = undisturbed.without_runs(folder, "slurm", "drill")
+def test_snakemake_killed_and_started_again(cluster: Cluster, undisturbed: Study, drill: Drill) -> None:
+    study = drill("slurm")
     snakemake = study.start()
     study.await_training()
     snakemake.kill()

@@ -1,1 +1,1 @@
-"""What a study costs: resources to ask for (`resources`, standard library only) and the bill before training (`bill`)."""
+"""What a study costs: resources to ask for (`resources`, standard library only), the bill before training (`bill`)."""

@@ -12,7 +12,7 @@ SLURM_LOGS = Path(".snakemake/slurm_logs")
 """Where the executor plugin has jobs write, below the working directory: <rule>/<wildcards joined by _>/<job>.log."""
 
 MEMORY = re.compile(r"oom.kill|exceeded (?:job )?memory limit|DUE TO MEMORY|out of memory", re.IGNORECASE)
-"""slurmstepd with cgroups ("Detected 1 oom_kill event"), slurmstepd without ("exceeded memory limit"), our own message."""
+"""slurmstepd with cgroups ("Detected 1 oom_kill event") and without ("exceeded memory limit"), our own message."""
 
 TIME = re.compile(r"DUE TO TIME LIMIT")
 """slurmstepd: "*** JOB 12 ON node CANCELLED AT ... DUE TO TIME LIMIT ***"."""

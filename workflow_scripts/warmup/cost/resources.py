@@ -21,7 +21,7 @@ USUAL = {"width": 768, "depth": 12, "vocabulary": 50_000}
 """Sizes of an architecture whose settings are silent: those of transformers' usual base models."""
 
 BYTES_PER_PARAMETER = 16
-"""Weight, gradient and two moments in float32: on the device, and as copies in host memory while a checkpoint is made."""
+"""Weight, gradient and two moments in float32: on the device, and as copies in the host while a checkpoint is made."""
 
 HOST_MB = {"cpu": 1500, "cuda": 8000}
 """Python, PyTorch and (cuda) its libraries, contexts and pinned buffers, plus the data set's pages."""
@@ -39,7 +39,7 @@ STARTUP_MINUTES = 30
 
 
 def parameters(run: Mapping[str, Any]) -> float:
-    """Rough number of parameters of a run's model: layers of 12 width^2, experts in every other one, embedding, head."""
+    """Rough number of parameters of a run's model: layers of 12 width^2, experts in every other one, embedding."""
     settings = run["architecture"].get("settings", {})
     width = _first(settings, WIDTHS, USUAL["width"])
     depth = _first(settings, DEPTHS, USUAL["depth"])

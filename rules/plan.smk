@@ -1,0 +1,108 @@
+# Needs: the configuration alone; `bill_compared` also the finished runs of the study.
+# Makes: what the study costs (`snakemake plan` prints it before anything is trained), and the bill against reality.
+localrules:
+    bill,
+    plan,
+
+
+BILLED = ("scale", "training", "tasks", "architectures", "recipes", "hardware")
+
+
+def bill_settings(wildcards):
+    """What the bill depends on."""
+    return {
+        "settings": {key: SETTINGS[key] for key in BILLED},
+        "runs": [list(run) for run in RUNS],
+        "data": {task: f"{RESULTS}/data/{task}" for task in TASKS},
+        "code": code_of("bill.py"),
+    }
+
+
+def plan_settings(wildcards):
+    """What the plan shows beside the bill: where each cell's runs leave what they took."""
+    cells = dict.fromkeys((run.architecture, run.task, run.recipe) for run in RUNS)
+    return {
+        "settings": {key: SETTINGS[key] for key in BILLED},
+        "resources": [
+            [
+                list(cell),
+                of_runs("resources.json", [run for run in RUNS if run[:3] == cell]),
+            ]
+            for cell in cells
+        ],
+    }
+
+
+def bill_comparison_settings(wildcards):
+    """What the comparison of bill and reality depends on."""
+    return {
+        "settings": {key: SETTINGS[key] for key in BILLED},
+        "runs": [list(run) for run in RUNS],
+        "code": code_of("bill_compared.py"),
+    }
+
+
+rule bill:
+    output:
+        table=multiext(f"{TABLES}/bill", ".parquet", ".csv"),
+        page=report(
+            f"{FIGURES}/bill.html",
+            caption="../report/bill.rst",
+            category="Cost",
+            labels={"figure": "Before training"},
+        ),
+    log:
+        f"{LOGS}/bill/{STUDY}.log",
+    conda:
+        "../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=bill_settings,
+    script:
+        "../workflow_scripts/bill.py"
+
+
+rule bill_compared:
+    input:
+        bill=rules.bill.output.table[0],
+        resources=of_runs("resources.json"),
+    output:
+        table=multiext(f"{TABLES}/bill_compared", ".parquet", ".csv"),
+        page=report(
+            f"{FIGURES}/bill_compared.html",
+            caption="../report/bill_compared.rst",
+            category="Cost",
+            labels={"figure": "Against reality"},
+        ),
+    log:
+        f"{LOGS}/bill_compared/{STUDY}.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=bill_comparison_settings,
+    script:
+        "../workflow_scripts/bill_compared.py"
+
+
+rule plan:
+    input:
+        bill=rules.bill.output.table[0],
+    log:
+        f"{LOGS}/plan/{STUDY}.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=plan_settings,
+    script:
+        "../workflow_scripts/plan.py"
