@@ -21,6 +21,7 @@ include: "rules/prediction.smk"
 include: "rules/theory_settings.smk"
 include: "rules/theory.smk"
 include: "rules/plan.smk"
+include: "rules/setup.smk"
 include: "rules/collect.smk"
 
 

@@ -24,5 +24,6 @@ rule figures:
         rules.effects_figures.output,
         rules.prediction_figures.output,
         rules.bill_compared.output,
+        rules.setup.output,
         THEORY_TARGETS,
         rules.predict.output if PROBE_RUNS else [],

@@ -30,6 +30,7 @@ def run_settings(wildcards):
     run = run_of(wildcards)
     return {
         **grid.run_settings(SETTINGS, run),
+        **decisive_libraries(),
         "code": {
             **code_of("prepare_data.py", grid.data_choices(SETTINGS, run.task)),
             **code_of("train.py", grid.run_choices(SETTINGS, run)),
@@ -53,3 +54,8 @@ def runtime_minutes(wildcards, attempt):
     return estimates.runtime_minutes(
         grid.run_settings(SETTINGS, run_of(wildcards)), attempt
     )
+
+
+def setup_settings(wildcards):
+    """What the page about the set-up shows: everything."""
+    return {"settings": SETTINGS, "code": code_of("setup.py")}
