@@ -124,6 +124,7 @@ def run_choices(settings: Mapping[str, Any], run: Run) -> dict[str, list[str]]:
         "optimizers": [recipe["optimizer"]],
         "schedules": [recipe["schedule"]],
         "probes": enabled_probes(settings["probes"]),
+        "kernels": list(families.family(architecture["model_type"]).KERNELS),
     }
 
 

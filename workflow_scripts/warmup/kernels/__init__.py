@@ -10,13 +10,18 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
+
+from warmup import registry
 
 _CPU = {
-    "mamba_selective_scan": "selective_scan",
-    "causal_conv1d_fn": "causal_convolution",
-    "rwkv_linear_attention_cpu": "wkv",
+    "mamba_selective_scan": "selective_scan.stand_in",
+    "causal_conv1d_fn": "causal_convolution.stand_in",
+    "rwkv_linear_attention_cpu": "wkv.stand_in",
+    "RwkvSelfAttention.extract_key_value": "token_mixing.attention_stand_in",
+    "RwkvFeedForward.forward": "token_mixing.feed_forward_stand_in",
 }
-"""Function of a modelling module -> module of this package whose `stand_in` replaces it."""
+"""Function (or method) of a modelling module -> function of this package that makes its replacement."""
 
 _originals: dict[tuple[str, str], Callable] = {}
 
@@ -37,11 +42,11 @@ def install(device: str, threads: int, model_type: str | None = None) -> list[st
         raise ValueError(f"kernels exist for the devices cpu and cuda, not {device!r}")
     installed = []
     for module in modules:
-        for function, own in _CPU.items():
-            if hasattr(module, function):
-                kernel = importlib.import_module(f"warmup.kernels.{own}")
-                _replace(module, function, kernel.stand_in)
-                installed.append(f"{module.__name__.rpartition('.')[2]}.{function}: {kernel.__name__}")
+        for function, maker in _CPU.items():
+            if _owner(module, function) is not None:
+                own, _, name = maker.partition(".")
+                _replace(module, function, getattr(registry.load("kernels", own), name))
+                installed.append(f"{module.__name__.rpartition('.')[2]}.{function}: {own}")
         if hasattr(module, "mamba_inner_fn"):
             _replace(module, "mamba_inner_fn", _no_short_cut)
     if installed:
@@ -55,7 +60,7 @@ def uninstall() -> None:
     """Gives transformers its own functions back."""
     while _originals:
         (module, function), original = _originals.popitem()
-        setattr(sys.modules[module], function, original)
+        setattr(_owner(sys.modules[module], function), function.rpartition(".")[2], original)
 
 
 def _modelling_modules(model_type: str | None) -> list[ModuleType]:
@@ -63,15 +68,25 @@ def _modelling_modules(model_type: str | None) -> list[ModuleType]:
         names = [name for name in sys.modules if name.startswith("transformers.models.") and ".modeling_" in name]
         return [sys.modules[name] for name in sorted(names)]
     name = model_type.replace("-", "_")
-    path = f"transformers.models.{name}.modeling_{name}"
-    return [importlib.import_module(path)] if importlib.util.find_spec(path) else []
+    if importlib.util.find_spec(f"transformers.models.{name}.modeling_{name}") is None:
+        return []
+    # the name begins literally, so that provenance sees that this is no module of this repository
+    return [importlib.import_module(f"transformers.models.{name}.modeling_{name}")]
+
+
+def _owner(module: ModuleType, function: str) -> Any:
+    """The module, or the class of it, that `function` ("name" or "Class.name") is an attribute of; None if it lacks it."""
+    holder, _, name = function.rpartition(".")
+    owner = getattr(module, holder, None) if holder else module
+    return owner if hasattr(owner, name) else None
 
 
 def _replace(module: ModuleType, function: str, stand_in: Callable[[Callable], Callable]) -> None:
     key = (module.__name__, function)
     if key not in _originals:
-        _originals[key] = getattr(module, function)
-        setattr(module, function, stand_in(_originals[key]))
+        owner, name = _owner(module, function), function.rpartition(".")[2]
+        _originals[key] = getattr(owner, name)
+        setattr(owner, name, stand_in(_originals[key]))
 
 
 def _no_short_cut(reference: Callable) -> Callable:

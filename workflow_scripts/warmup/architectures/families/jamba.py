@@ -17,7 +17,7 @@ DEFAULTS = {
     "num_experts": 16,
     "num_experts_per_tok": 2,
 }
-KERNELS = ("selective_scan",)
+KERNELS = ("causal_convolution", "selective_scan")
 
 
 def problems(settings: Mapping[str, Any]) -> Iterator[str]:

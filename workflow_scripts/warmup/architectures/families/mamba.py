@@ -6,7 +6,7 @@ from typing import Any
 from warmup.architectures.families import generic
 
 DEFAULTS = {"hidden_size": 768, "num_hidden_layers": 32, "state_size": 16}
-KERNELS = ("selective_scan",)
+KERNELS = ("causal_convolution", "selective_scan")
 
 
 def problems(settings: Mapping[str, Any]) -> Iterator[str]:

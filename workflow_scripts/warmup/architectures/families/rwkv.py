@@ -6,7 +6,7 @@ from typing import Any
 from warmup.architectures.families import generic
 
 DEFAULTS = {"hidden_size": 4096, "num_hidden_layers": 32, "context_length": 1024}
-KERNELS = ("wkv",)
+KERNELS = ("token_mixing", "wkv")
 
 
 def problems(settings: Mapping[str, Any]) -> Iterator[str]:
