@@ -1,9 +1,18 @@
 # Needs: the runs of the study, and what each would be made with now (docs/provenance.md).
 # Makes: at every start a warning that names runs on disk which present code and settings would not give but which
 # Snakemake has no record of; a report is refused while there is any such run, or one that waits to be trained again.
+# Target `why`: one sentence per job that would run, and its cost.
 from snakemake.logging import logger
 
 from warmup.errors import StaleResultError
+
+
+def decisive_libraries():
+    """Versions that a training depends on, where the configuration says that they count."""
+    if SETTINGS["provenance"]["libraries"] == "warn":
+        return {}
+    environment = provenance.environment(REPOSITORY / "envs" / "train.yaml")
+    return {"libraries": {**provenance.versions(), "envs/train.yaml": environment}}
 
 
 def settings_by_summary():
@@ -39,3 +48,19 @@ def survey_of_runs():
 
 if workflow.is_main_process:
     survey_of_runs()
+
+
+rule why:
+    log:
+        f"{LOGS}/why/{STUDY}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        snakefile=workflow.main_snakefile,
+    script:
+        "../workflow_scripts/why.py"

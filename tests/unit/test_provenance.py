@@ -331,6 +331,16 @@ def test_the_registry_offers_what_provenance_follows() -> None:
         assert sorted(module.rpartition(".")[2] for module in children) == registry.names(package)
 
 
+def test_an_environment_is_its_packages_not_its_comments(tmp_path: Path) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text("dependencies:\n  - pytorch =2.9  # CUDA\n")
+    before = provenance.environment(path)
+    path.write_text("# For training.\n\ndependencies:\n  # fixed\n  - pytorch =2.9\n")
+    assert provenance.environment(path) == before
+    path.write_text("dependencies:\n  - pytorch =2.8\n")
+    assert provenance.environment(path) != before
+
+
 def test_no_rule_of_this_workflow_leaves_an_import_in_doubt() -> None:
     """A doubt would make an edit anywhere in the package re-run the rule."""
     scripts = sorted(provenance.ROOT.glob("*.py"))

@@ -54,10 +54,10 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def listed(items: list[str]) -> str:
+def listed(items: list[str], longest: int = LONGEST_LIST) -> str:
     """The first items, and how many more there are."""
-    more = len(items) - LONGEST_LIST
-    return ", ".join(items[:LONGEST_LIST]) + (f" and {more} more" if more > 0 else "")
+    more = len(items) - longest
+    return ", ".join(items[:longest]) + (f" and {more} more" if more > 0 else "")
 
 
 class _Nothing:

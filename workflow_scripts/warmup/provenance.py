@@ -25,6 +25,7 @@ __all__ = [
     "code",
     "differences",
     "doubts",
+    "environment",
     "fingerprint",
     "forget",
     "refuse_stale",
@@ -72,6 +73,12 @@ def changed(code: Mapping[str, str]) -> list[str]:
         return _short(path.read_bytes()) if path.is_file() else None
 
     return [path for path, before in code.items() if digest(ROOT / path) != before]
+
+
+def environment(path: str | Path) -> str:
+    """Digest of an environment file's lines without comments: changes when a package or its version does."""
+    lines = (line.partition(" #")[0].rstrip() for line in Path(path).read_text().splitlines())
+    return _short("\n".join(line for line in lines if line and not line.lstrip().startswith("#")).encode())
 
 
 def forget() -> None:

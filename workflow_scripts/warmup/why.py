@@ -43,6 +43,11 @@ PLAIN_WORDS = {
 
 MISSING = "Missing output files: "
 
+NEW = "new: never made, or deleted"
+
+MOST_FILES = 3
+"""Files named in one reason."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -134,7 +139,7 @@ def causes(job: Job) -> list[str]:
             found.append(_missing(job))
         else:
             found.append(_plain(part))
-    return found or ["requested"]
+    return [NEW] if NEW in found else found or ["requested"]
 
 
 def duration(hours: float | None) -> str:
@@ -208,14 +213,14 @@ def _plain(part: str) -> str:
     for snakemakes, ours in PLAIN_WORDS.items():
         if part.startswith(snakemakes):
             rest = part.removeprefix(snakemakes)
-            return ours + (listed(rest.split(", ")) if ours.endswith(": ") else "")
+            return ours + (listed(sorted(rest.split(", ")), MOST_FILES) if ours.endswith(": ") else "")
     return part
 
 
 def _missing(job: Job) -> str:
     absent = [path for path in job.output if not Path(path).exists()]
     if len(absent) == len(job.output):
-        return "new: never made, or deleted"
+        return NEW
     return f"missing file: {', '.join(Path(path).name for path in absent)}"
 
 
