@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from warmup.kernels import memory
+
 from warmup import registry
 
 _CPU = {
@@ -53,6 +55,8 @@ def install(device: str, threads: int, model_type: str | None = None) -> list[st
         from warmup.kernels import runtime
 
         runtime.set_threads(threads)
+    if memory.keep_freed():
+        installed.append("allocator: freed memory kept")
     return installed
 
 
