@@ -22,9 +22,8 @@ def chart(tables: Tables, words: Words) -> altair.VConcatChart:
     colour = altair.Color("name:N", scale=scale, title="architecture (click to pick)")
     panels = [_panel(frame.filter(task=task), task, colour, picked, words) for task in dict.fromkeys(frame["task"])]
     return (
-        altair.vconcat(*panels)
+        altair.vconcat(panels[0].add_params(picked), *panels[1:])
         .resolve_scale(color="shared")
-        .add_params(picked)
         .configure_axis(labelFontSize=11, titleFontSize=12)
         .configure_legend(labelFontSize=12, titleFontSize=12)
     )

@@ -47,8 +47,12 @@ def _outcome(words: Mapping[str, Any]) -> str:
 
 def _plateaus(tables: Mapping[str, polars.DataFrame], statistics: Mapping[str, Any]) -> str:
     margins = "; ".join(f"{task}: {_margin(entry)}" for task, entry in statistics["margins"].items())
-    methods = sorted(set(tables["plateaus"]["method"].drop_nulls()) - {""})
-    errors = " and ".join(methods) or "none could be estimated"
+    methods = set(tables["plateaus"]["method"].drop_nulls()) - {""}
+    kinds = [
+        "each cell's own, paired by seed" if "paired t" in methods else "",
+        "paired by seed, pooled in shape over the cells of a task" if methods - {"paired t"} else "",
+    ]
+    errors = " or ".join(kind for kind in kinds if kind) or "none could be estimated"
     return (
         "The regret of a warmup is its mean outcome less the smallest mean outcome over warmups. Limits on all "
         "regrets of a "

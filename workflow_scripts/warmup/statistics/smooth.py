@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy
+from scipy import special
 
 from warmup.statistics.intervals import Floats, Interval, percentile, unknown
 from warmup.statistics.outcomes import Cell
@@ -16,6 +17,8 @@ from warmup.statistics.pairing import PairedErrors
 
 FEWEST_WARMUPS = 4
 """A quadratic through three points fits whatever they are."""
+MISFIT = 0.01
+"""p of the lack-of-fit test below which the quadratic is not believed."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,15 @@ def smooth_optimum(cell: Cell, errors: PairedErrors, settings: Mapping[str, Any]
     if values.shape[1] < FEWEST_WARMUPS:
         reason = f"a quadratic needs {FEWEST_WARMUPS} warmups, there are {values.shape[1]}"
         return SmoothOptimum(unknown(reason, n=errors.seeds, confidence=confidence))
+    if cell.diverged.any():
+        reason = "runs diverged, and a quadratic does not describe a jump"
+        return SmoothOptimum(unknown(reason, n=errors.seeds, confidence=confidence))
     x = axis(cell.warmups, offset)
     means = values.mean(axis=0)
+    misfit = lack_of_fit(means, x, errors)
+    if misfit < MISFIT:
+        reason = f"a quadratic in log(W + W0) does not fit (p = {misfit:.1g})"
+        return SmoothOptimum(unknown(reason, n=errors.seeds, confidence=confidence))
     at = float(lowest_point(means, x))
     noise = parametric_draws(errors, settings["bootstrap"]["resamples"], settings["bootstrap"]["seed"])
     draws = lowest_point(means + noise, x)
@@ -82,6 +92,16 @@ def smooth_optimum(cell: Cell, errors: PairedErrors, settings: Mapping[str, Any]
         bool(low < ends[0]),
         bool(high > ends[1]),
     )
+
+
+def lack_of_fit(means: Floats, x: Floats, errors: PairedErrors) -> float:
+    """p of the F test that arm `means` [arms] lie on a quadratic in `x` [arms], given their paired errors."""
+    arms = len(means)
+    left = numpy.linalg.qr(numpy.vander(x, 3), mode="complete")[0][:, 3:]  # what no quadratic reaches [arms, arms - 3]
+    covariance = left.T @ (-0.5 * errors.errors**2) @ left  # equals left' Cov(means) left, as left sums to 0
+    away = left.T @ means
+    statistic = float(away @ numpy.linalg.pinv(covariance, hermitian=True) @ away) / (arms - 3)
+    return float(special.fdtrc(arms - 3, (errors.seeds - 1) * (arms - 1), max(0.0, statistic)))
 
 
 def parametric_draws(errors: PairedErrors, resamples: int, seed: int) -> Floats:
