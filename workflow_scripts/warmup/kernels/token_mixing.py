@@ -46,7 +46,8 @@ def _mix(first, last, sizes, parts, x, mixes, out):  # type: ignore[no-untyped-d
 
 @kernel
 def _mix_back(first, last, sizes, parts, x, mixes, g_out, g_x, g_mixes):  # type: ignore[no-untyped-def]
-    """Units [first, last), as in `_mix`: fills `g_x` and `g_mixes` [batch x parts, mixtures, channels]."""
+    """Units [first, last), as in `_mix`: fills `g_x` and `g_mixes` [batch x parts, mixtures, channels]; `g_out` is a
+    tuple of one array for each mixture."""
     batches, length, channels, mixtures = sizes
     lanes = width(x)
     for unit in range(first, last):
@@ -64,11 +65,10 @@ def _mix_back(first, last, sizes, parts, x, mixes, g_out, g_x, g_mixes):  # type
                 for mixture in range(mixtures):
                     index = mixture * channels + channel
                     share = load_part(mixes, index, present)
-                    place = mixture * batches * length * channels + row + channel
-                    g = load_part(g_out, place, present)
+                    g = load_part(g_out[mixture], row + channel, present)
                     total = total + g * share
                     if step + 1 < length:
-                        total = total + load_part(g_out, place + channels, present) * (ones(x) - share)
+                        total = total + load_part(g_out[mixture], row + channel + channels, present) * (ones(x) - share)
                     store_part(g_mixes, own + index, load_part(g_mixes, own + index, present) + g * change, present)
                 store_part(g_x, row + channel, total, present)
 
@@ -93,25 +93,26 @@ def _square_back(first, last, x, g_out, g_x):  # type: ignore[no-untyped-def]
 
 
 class TokenMix(torch.autograd.Function):
-    """(x [batch, length, channels], mixes [mixtures, channels]) -> mixed [mixtures, batch, length, channels]."""
+    """(x [batch, length, channels], mixes [mixtures, channels]) -> one mixed [batch, length, channels] per mixture."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, mixes: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: torch.Tensor, mixes: torch.Tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
         x, mixes = x.contiguous(), mixes.contiguous()
         out = x.new_empty(len(mixes), *x.shape)
         parts = _parts(x)
         spread(_mix, len(x) * parts, (*x.shape, len(mixes)), parts, flat(x), flat(mixes), flat(out))
         ctx.save_for_backward(x, mixes)
-        return out
+        return tuple(out.unbind(0))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g_out: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, *g_out: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
         x, mixes = ctx.saved_tensors
         parts = _parts(x)
         g_x, g_mixes = torch.empty_like(x), x.new_empty(len(x) * parts, *mixes.shape)
-        arrays = map(flat, (x, mixes, g_out.contiguous(), g_x, g_mixes))
-        spread(_mix_back, len(x) * parts, (*x.shape, len(mixes)), parts, *arrays)
+        g_planes = tuple(flat(g.contiguous()) for g in g_out)
+        arguments = (flat(x), flat(mixes), g_planes, flat(g_x), flat(g_mixes))
+        spread(_mix_back, len(x) * parts, (*x.shape, len(mixes)), parts, *arguments)
         return g_x, summed(g_mixes)
 
 
@@ -140,7 +141,7 @@ def _parts(x: torch.Tensor) -> int:
 
 
 def _mixtures(hidden: torch.Tensor, *mixes: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return TokenMix.apply(hidden, torch.stack([mix.reshape(-1) for mix in mixes])).unbind(0)
+    return TokenMix.apply(hidden, torch.stack([mix.reshape(-1) for mix in mixes]))
 
 
 def attention_stand_in(reference: Callable) -> Callable:
