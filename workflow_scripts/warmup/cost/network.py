@@ -182,6 +182,8 @@ def _counted(network: model.Model, task: Task) -> int:
     if task.shape is None:
         raise AssertionError("a backbone that takes pixels is refused elsewhere for tasks without images")
     height, width, channels = task.shape
+    if network.backbone.config._attn_implementation != "eager":
+        network.backbone.set_attn_implementation("eager")  # torch's counter overlooks the fused one on some devices
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.eval()(torch.empty(1, channels, height, width, device="meta"))
     return int(counter.get_total_flops())

@@ -1,0 +1,245 @@
+"""The bill: counts against torch's own counter, sizes of the paper's models, memory against what autograd keeps."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch.utils.flop_counter import FlopCounterMode
+
+from warmup import configuration, grid, registry
+from warmup.architectures import model
+from warmup.cost import bill, expected_data, network, page, reality, study
+from warmup.errors import ConfigurationError
+
+ROOT = Path(__file__).resolve().parents[2]
+NOWHERE = Path("/nowhere")
+
+
+def settings(scale: str, **top: Any) -> dict[str, Any]:
+    return configuration.effective({**yaml.safe_load((ROOT / "config.yaml").read_text()), "scale": scale, **top})
+
+
+def measured(chosen: dict[str, Any], architecture: str, task: str) -> network.Network:
+    with expected_data.folder(chosen["tasks"][task], NOWHERE) as (folder, _):
+        return network.measure(chosen["architectures"][architecture], chosen["tasks"][task], folder)
+
+
+def choices(chosen: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "settings": chosen,
+        "runs": [list(run) for run in grid.runs(chosen)],
+        "data": {task: str(NOWHERE) for task in chosen["tasks"]},
+    }
+
+
+SIZES = {"gpt2": 124_439_808, "mamba": 371_516_416, "rwkv": 430_397_440}
+
+
+@pytest.mark.parametrize("architecture", SIZES)
+def test_models_of_the_paper_have_their_published_size(architecture: str) -> None:
+    assert measured(settings("paper"), architecture, "language").parameters == SIZES[architecture]
+
+
+def test_the_jamba_of_the_paper_scale_has_400_million_parameters() -> None:
+    counted = measured(settings("paper"), "jamba", "language")
+    assert counted.parameters == pytest.approx(400e6, rel=0.03)
+    assert counted.active_parameters < 0.6 * counted.parameters
+
+
+def counter_total(chosen: dict[str, Any], architecture: str, task: str) -> int:
+    """FLOPs that torch counts in a real forward pass of one example (plain attention: it overlooks the fused one's)."""
+    entry = chosen["tasks"][task]
+    with expected_data.folder(entry, NOWHERE) as (folder, _):
+        served = registry.load("tasks", entry["kind"]).Task(entry, folder)
+        built = model.build(chosen["architectures"][architecture], served, seed=0).eval()
+        positions, shape = served.positions, served.shape
+    if entry["kind"] == "language":
+        inputs = torch.zeros(1, positions, dtype=torch.int64)
+    elif entry["kind"] == "classification":
+        inputs = torch.zeros(1, shape[2], *shape[:2])
+    else:
+        inputs = torch.zeros(1, entry["context"], served.channels)
+    if built.backbone.config._attn_implementation == "sdpa":
+        built.backbone.set_attn_implementation("eager")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        built(inputs)
+    return int(counter.get_total_flops())
+
+
+@pytest.mark.parametrize("task", ["language", "images", "series"])
+def test_flops_of_gpt2_equal_torchs_count(task: str) -> None:
+    chosen = settings("laptop")
+    assert measured(chosen, "gpt2", task).matrix_flops == counter_total(chosen, "gpt2", task)
+
+
+@pytest.mark.parametrize("task", ["language", "images", "series"])
+def test_flops_of_rwkv_equal_torchs_count(task: str) -> None:
+    chosen = settings("laptop")
+    assert measured(chosen, "rwkv", task).matrix_flops == counter_total(chosen, "rwkv", task)
+
+
+def test_flops_of_a_backbone_that_takes_pixels_are_torchs_own() -> None:
+    chosen = settings("laptop")
+    chosen["architectures"]["vit"] = {
+        **chosen["architectures"]["gpt2"],
+        "model_type": "vit",
+        "input": "pixels",
+        "settings": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 7},
+    }
+    assert measured(chosen, "vit", "images").matrix_flops == counter_total(chosen, "vit", "images")
+
+
+@pytest.mark.parametrize("architecture", ["mamba", "jamba"])
+@pytest.mark.parametrize("task", ["language", "images", "series"])
+def test_flops_of_layers_with_a_scan_equal_torchs_count_of_their_modules(architecture: str, task: str) -> None:
+    """torch misreads the fallback loop of the scan (it counts the loop's small products), so modules are compared."""
+    chosen = settings("laptop")
+    entry = chosen["tasks"][task]
+    with expected_data.folder(entry, NOWHERE) as (folder, _):
+        served = registry.load("tasks", entry["kind"]).Task(entry, folder)
+        built = model.build(chosen["architectures"][architecture], served, seed=0)
+        by_hand = sum(_module_flops(built, name, served) for name, _ in built.named_modules())
+    assert by_hand == measured(chosen, architecture, task).matrix_flops
+
+
+def _module_flops(built: model.Model, name: str, served: Any) -> int:
+    """FLOPs of one module on its own, by torch's counter, on the positions it sees; of experts as many as top-k."""
+    module = built.get_submodule(name) if name else built
+    count = served.positions
+    if name.startswith("output_adapter") and served.vocabulary is None:
+        count = 1
+    kind = type(module).__name__
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        if isinstance(module, torch.nn.Linear):
+            torch.nn.functional.linear(torch.zeros(count, module.in_features), module.weight)
+        elif isinstance(module, torch.nn.Conv1d):
+            module(torch.zeros(1, module.in_channels, count))
+        elif kind == "TiedHead":
+            torch.nn.functional.linear(torch.zeros(count, module.tokens.embedding_dim), module.tokens.weight)
+        elif kind == "JambaExperts":
+            for _ in range(built.backbone.config.num_experts_per_tok):
+                torch.nn.functional.linear(torch.zeros(count, module.gate_up_proj.shape[2]), module.gate_up_proj[0])
+                torch.nn.functional.linear(torch.zeros(count, module.down_proj.shape[2]), module.down_proj[0])
+        elif kind == "JambaTopKRouter":
+            torch.nn.functional.linear(torch.zeros(count, module.weight.shape[1]), module.weight)
+        elif kind == "JambaAttention":
+            heads, width = built.backbone.config.num_attention_heads, module.head_dim
+            states = torch.zeros(heads, count, width)
+            (states @ states.transpose(1, 2)) @ states
+    return int(counter.get_total_flops())
+
+
+def test_experts_that_a_token_does_not_visit_cost_nothing() -> None:
+    chosen = settings("laptop")
+    few = measured(chosen, "jamba", "language")
+    chosen["architectures"]["jamba"]["settings"]["num_experts"] = 8
+    many = measured(chosen, "jamba", "language")
+    router = (
+        2 * 4 * 64 * chosen["tasks"]["language"]["sequence_length"] * 2
+    )  # the router alone grows: 4 more experts, 2 layers
+    assert many.parameters > few.parameters
+    assert many.matrix_flops - few.matrix_flops == router
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "rwkv"])
+def test_activations_are_near_what_autograd_keeps(architecture: str) -> None:
+    chosen = settings("laptop")
+    entry = chosen["tasks"]["language"]
+    with expected_data.folder(entry, NOWHERE) as (folder, _):
+        served = registry.load("tasks", entry["kind"]).Task(entry, folder)
+        built = model.build(chosen["architectures"][architecture], served, seed=0)
+        counted = network.measure(chosen["architectures"][architecture], entry, folder)
+    own = {parameter.untyped_storage().data_ptr() for parameter in built.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    examples = 4
+    tokens = torch.zeros(examples, served.positions, dtype=torch.int64)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        loss = served.loss(built(tokens), tokens)
+    assert loss.requires_grad
+    reckoned = bill._example_gb(counted, "float32") * 1e9 * examples
+    assert 0.6 < reckoned / sum(kept.values()) < 1.7
+
+
+def test_bill_of_the_paper_scale_covers_840_runs() -> None:
+    chosen = settings("paper")
+    rows, totals = study.reckon(choices(chosen))
+    assert totals.runs == sum(row.runs for row in rows) == 840
+    assert totals.hours == pytest.approx(sum(row.total_hours for row in rows))
+    assert totals.wall_hours >= totals.hours / totals.count
+    assert study.rows_of(study.table(rows)) == rows
+    printed = page.text("paper", rows, totals, [])
+    assert "840 runs on NVIDIA A100" in printed
+    assert all(row.architecture in page.html("paper", rows, totals, []) for row in rows)
+
+
+def test_a_model_that_does_not_fit_is_named_with_the_micro_batch_that_does() -> None:
+    chosen = settings("paper", hardware={"gpu": "rtx4090"})
+    rows, _ = study.reckon(choices(chosen))
+    tight = next(row for row in rows if (row.architecture, row.task) == ("gpt2", "language"))
+    assert f"micro_batch to {tight.largest_micro_batch}" in tight.note
+    chosen["training"]["micro_batch"] = tight.largest_micro_batch
+    rows, _ = study.reckon(choices(chosen))
+    fitting = next(row for row in rows if (row.architecture, row.task) == ("gpt2", "language"))
+    assert fitting.memory_gb <= 24 and not fitting.note
+
+
+def test_twice_the_steps_cost_twice_the_time_of_steps() -> None:
+    chosen = settings("laptop")
+    once, _ = study.reckon(choices(chosen))
+    chosen["training"]["steps"] *= 2
+    twice, _ = study.reckon(choices(chosen))
+    for one, two in zip(once, twice, strict=True):
+        assert one.run_hours < two.run_hours <= 2 * one.run_hours
+        assert two.log_gb == pytest.approx(2 * one.log_gb)
+
+
+def test_an_unknown_device_is_refused_with_the_known_ones() -> None:
+    chosen = settings("paper", hardware={"gpu": "a1000"})
+    with pytest.raises(ConfigurationError, match=r"hardware.gpu: 'a1000' is not known.*a100, h100"):
+        bill.device(chosen)
+
+
+@pytest.mark.parametrize("task", ["language", "images", "series"])
+@pytest.mark.parametrize("scale", ["laptop"])
+def test_expected_shapes_are_those_of_the_prepared_data(scale: str, task: str, tmp_path: Path) -> None:
+    from warmup import preparation
+
+    chosen = settings(scale)
+    entry = chosen["tasks"][task]
+    preparation.prepare(grid.data_settings(chosen, task), tmp_path / "data")
+    facts = json.loads((tmp_path / "data" / "data.json").read_text())
+    with expected_data.folder(entry, NOWHERE) as (folder, note):
+        assert note == ""
+        expected = json.loads((folder / "data.json").read_text())
+        if task == "images":
+            served = registry.load("tasks", "classification")
+            shapes = [served.Task(entry, place).shape for place in (folder, tmp_path / "data")]
+            assert shapes[0] == shapes[1] and len(expected["classes"]) == len(facts["classes"])
+        elif task == "language":
+            assert expected["vocabulary"]["size"] == facts["vocabulary"]["size"]
+        else:
+            assert len(expected["channels"]) == len(facts["channels"])
+
+
+def test_finished_runs_are_compared_and_resumed_ones_left_out(tmp_path: Path) -> None:
+    chosen = settings("paper")
+    rows, _ = study.reckon(choices(chosen))
+    row = rows[0]
+    for index, (hours, resumptions) in enumerate([(2.0, 0), (2.0, 0), (0.1, 1)]):
+        facts = {"seconds": 3600 * hours * row.run_hours, "resumptions": resumptions, "peak_gpu_memory_mb": 30_000}
+        (tmp_path / f"{index}.json").write_text(json.dumps(facts))
+    files = {(row.architecture, row.task, row.recipe): sorted(tmp_path.glob("*.json"))}
+    (found,) = reality.compare(chosen, rows, files)
+    assert (found.runs, found.resumed) == (2, 1)
+    assert found.ratio == pytest.approx(2.0)
+    assert found.utilisation < bill.utilisation(chosen, row.architecture) / 2 * 1.05
