@@ -1,9 +1,6 @@
 # Needs: the section `theory` and the recipes of the configuration; `plateau_heights` also the runs table.
 # Makes: spectra, quenches, decays and simulations of the valley-river model, with their figures; the schedule gallery;
 # losses of warmup-stable-decay recipes against the height of their plateau.
-include: "theory_settings.smk"
-
-
 THEORY = f"{RESULTS}/theory"
 THEORY_FIGURES = {
     "landscapes": "Landscapes",

@@ -265,7 +265,8 @@ def plateau_heights(arms: polars.DataFrame, differences: polars.DataFrame, label
             if row == len(tasks) - 1:
                 axis.set_xlabel("plateau / peak learning rate")
         axes[row, 0].set_ylabel(f"{labels.get(task, task)}\nloss after the decay")
-    _legend_once(axes[0], title="decay, share of training")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    drawing.legend(handles, names, loc="outside lower center", title="decay, share of training", fontsize=7, ncols=2)
     return drawing
 
 
