@@ -12,9 +12,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from warmup.kernels import memory
-
 from warmup import registry
+from warmup.kernels import memory
 
 _CPU = {
     "mamba_selective_scan": "selective_scan.stand_in",
@@ -79,7 +78,7 @@ def _modelling_modules(model_type: str | None) -> list[ModuleType]:
 
 
 def _owner(module: ModuleType, function: str) -> Any:
-    """The module, or the class of it, that `function` ("name" or "Class.name") is an attribute of; None if it lacks it."""
+    """The module, or its class, that `function` ("name" or "Class.name") is an attribute of; None if it lacks it."""
     holder, _, name = function.rpartition(".")
     owner = getattr(module, holder, None) if holder else module
     return owner if hasattr(owner, name) else None
@@ -96,7 +95,7 @@ def _replace(module: ModuleType, function: str, stand_in: Callable[[Callable], C
 def _no_short_cut(reference: Callable) -> Callable:
     """mamba-ssm's fused block, where it is installed, works on CUDA only: None asks transformers for the long way."""
 
-    def mamba_inner_fn(*arguments: object, **options: object) -> None:
+    def mamba_inner_fn(*_arguments: object, **_options: object) -> None:
         return None
 
     mamba_inner_fn.__wrapped__ = reference  # type: ignore[attr-defined]

@@ -17,8 +17,9 @@ import torch
 from numba import njit
 from torch.autograd.function import once_differentiable
 
+from warmup.kernels.elementary import sigmoid
 from warmup.kernels.runtime import channels_last, flat, kernel, lanes, spread, strides, summed
-from warmup.kernels.simd import load, ones, read_tile, scratch, sigmoid, store, width, write_tile, zeros
+from warmup.kernels.simd import load, ones, read_tile, scratch, store, width, write_tile, zeros
 
 
 class Inputs(NamedTuple):
@@ -128,7 +129,7 @@ class CausalConvolution(torch.autograd.Function):
     """(x, weight, bias | None, activated) -> out; all tensors of one dtype, float32 or float64."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, activated: bool
     ) -> torch.Tensor:
         batch, channels, length = x.shape
@@ -143,7 +144,7 @@ class CausalConvolution(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g_out: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, g_out: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, _ = tensors = ctx.saved_tensors
         activated, biased = ctx.options
         (batch, channels, length), taps = x.shape, weight.shape[1]

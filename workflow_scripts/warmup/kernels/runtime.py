@@ -7,6 +7,7 @@ Numba's own threading layer is not used: its thread pool would spin beside PyTor
 
 import functools
 import hashlib
+import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -56,12 +57,13 @@ def cache_folder() -> Path:
 @contextmanager
 def compiled_in(folder: Path) -> Iterator[None]:
     """While open, functions decorated with numba's cache=True keep their machine code in `folder`."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder)
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
 
 
 def kernel(function: Callable) -> Callable:
@@ -93,7 +95,7 @@ def spread(function: Callable, units: int, *arguments: Any) -> None:
         return
     shares = min(units, SHARES_PER_THREAD * _threads)
     edges = [units * share // shares for share in range(shares + 1)]
-    ranges = iter(list(zip(edges, edges[1:], strict=False)))
+    ranges = iter(list(itertools.pairwise(edges)))
 
     def work() -> None:
         for first, last in ranges:  # list iterators hand out each item once, whichever thread asks

@@ -34,7 +34,7 @@ class SelectiveScan(torch.autograd.Function):
     dtype, float32 or float64, on the CPU. `keep`: whether a backward pass may follow."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         u: torch.Tensor,
         dt: torch.Tensor,
@@ -55,7 +55,16 @@ class SelectiveScan(torch.autograd.Function):
         kept = u.new_empty(batch * registers * chunks * states * lanes(u) if keep else 0)
         absent = u.new_zeros(channels)
         gate = u if z is None else z
-        tensors = [u, dt, gate, A.contiguous(), B, C, *((absent if x is None else x.contiguous()) for x in (D, bias)), kept]
+        tensors = [
+            u,
+            dt,
+            gate,
+            A.contiguous(),
+            B,
+            C,
+            *((absent if x is None else x.contiguous()) for x in (D, bias)),
+            kept,
+        ]
         inputs = loops.Inputs(*map(flat, tensors))
         jumps = strides([u, dt, gate, B, C, out])
         groups = _groups(batch, registers)
@@ -69,8 +78,9 @@ class SelectiveScan(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g_out: torch.Tensor | None, g_final: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
-        u, dt, z, A, B, C, D, bias, kept = tensors = ctx.saved_tensors
+    def backward(ctx: Any, g_out: torch.Tensor | None, g_final: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        tensors = ctx.saved_tensors
+        u, dt, z, A, B, C = tensors[:6]
         softplus, gated, skips, biased = ctx.options
         batch, channels, length = u.shape
         states = A.shape[1]
@@ -80,11 +90,23 @@ class SelectiveScan(torch.autograd.Function):
         g_final = u.new_zeros(batch, channels, states) if g_final is None else g_final.contiguous()
         g_u, g_dt = channels_last(u), channels_last(u)
         g_z = channels_last(u) if gated else g_u
-        g_A, g_D, g_bias = u.new_empty(batch, channels, states), u.new_empty(batch, channels), u.new_empty(batch, channels)
+        g_A, g_D, g_bias = (
+            u.new_empty(batch, channels, states),
+            u.new_empty(batch, channels),
+            u.new_empty(batch, channels),
+        )
         g_B, g_C = u.new_empty(2, groups, batch, length, states)
         gradients = loops.Gradients(*map(flat, (g_out, g_final, g_u, g_dt, g_z, g_A, g_B, g_C, g_D, g_bias)))
         jumps = strides([u, dt, z, B, C, g_out, g_u, g_dt, g_z])
-        arguments = ((channels, length, states), groups, jumps, loops.Inputs(*map(flat, tensors)), gradients, softplus, gated)
+        arguments = (
+            (channels, length, states),
+            groups,
+            jumps,
+            loops.Inputs(*map(flat, tensors)),
+            gradients,
+            softplus,
+            gated,
+        )
         spread(loops.backward, batch * groups, *arguments)
         return (
             g_u,
@@ -125,7 +147,7 @@ def selective_scan(
 
 
 def stand_in(reference: Callable) -> Callable:
-    """Function with the signature of transformers' `mamba_selective_scan`; `reference` does what the kernel does not."""
+    """Function with the signature of `mamba_selective_scan`; `reference` does what the kernel does not."""
 
     @functools.wraps(reference)
     def mamba_selective_scan(

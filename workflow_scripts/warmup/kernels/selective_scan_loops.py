@@ -12,24 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from warmup.kernels.elementary import LOG2_E, exp2, sigmoid, softplus
 from warmup.kernels.runtime import kernel
-from warmup.kernels.simd import (
-    LOG2_E,
-    broadcast,
-    exp2,
-    fill,
-    load,
-    ones,
-    read_tile,
-    scratch,
-    sigmoid,
-    softplus,
-    store,
-    total,
-    width,
-    write_tile,
-    zeros,
-)
+from warmup.kernels.simd import broadcast, fill, load, ones, read_tile, scratch, store, total, width, write_tile, zeros
 
 CHUNK = 16
 """Steps between kept states: states and decays of a chunk (32 KB) stay in the fast caches."""
@@ -257,7 +242,9 @@ def backward(first, last, sizes, groups, jumps, x, g, smooth, gated):  # type: i
                     if gated:
                         gate = load(tile_z, step * lanes)
                         share = sigmoid(gate)
-                        store(tile_z, step * lanes, g_value * value * share * (ones(gate) + gate * (ones(gate) - share)))
+                        store(
+                            tile_z, step * lanes, g_value * value * share * (ones(gate) + gate * (ones(gate) - share))
+                        )
                         g_value = g_value * (gate * share)
                         store(tile_g, step * lanes, g_value)
                     g_skip = g_skip + g_value * u

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001  (numba prescribes the arguments of intrinsics and of what generates their code)
 """Short vectors for numba: a register of 16 float32 (or 8 float64) numbers with arithmetic, exp, softplus and sigmoid.
 
 Why: numba's automatic vectorisation gives up on the inner loops of the scans (arrays might overlap, `exp` is a library
@@ -9,19 +10,17 @@ Multiplications and additions may be contracted to fused ones; nothing is reorde
 to run. NaN and infinities propagate as in the scalar functions.
 """
 
-import math
 import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import extending, njit, types
 from numba.core import cgutils
 from numba.core.datamodel.models import PrimitiveModel
-from numba.extending import intrinsic, overload, register_model
 
-LOG2_E = math.log2(math.e)
+intrinsic: Any = extending.intrinsic
 
 
 class Vector(types.Type):
@@ -33,7 +32,7 @@ class Vector(types.Type):
         super().__init__(name=f"Vector({scalar}, {lanes})")
 
 
-@register_model(Vector)
+@extending.register_model(Vector)
 class VectorModel(PrimitiveModel):
     """A register is an LLVM vector."""
 
@@ -51,14 +50,16 @@ LANES = {np.dtype(np.float32): 16, np.dtype(np.float64): 8}
 VECTORS = {types.float32: Vector(types.float32, 16), types.float64: Vector(types.float64, 8)}
 
 
-def _repeated(vector: ir.VectorType, value: float) -> ir.Constant:
+def repeated(vector: ir.VectorType, value: float) -> ir.Constant:
     """Constant vector; float32 values are rounded here, as LLVM asks for exactly representable constants."""
     exact = float(np.float32(value)) if isinstance(vector.element, ir.FloatType) else float(value)
     return ir.Constant(vector, [exact] * vector.count)
 
 
-def _address(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, index: Any, pointee: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
+def _address(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, pointee: Any) -> Any:
+    """Pointer to the number at the index that is the second argument of the array that is the first."""
+    array, index = arguments[:2]
+    data = context.make_array(signature.args[0])(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
 
 
@@ -75,7 +76,7 @@ def load(typing_context: Any, array: Any, index: Any) -> Any:
     vector = VECTORS[array.dtype]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = _address(context, builder, signature.args[0], *arguments, context.get_value_type(vector))
+        pointer = _address(context, builder, signature, arguments, context.get_value_type(vector))
         return builder.load(pointer, align=array.dtype.bitwidth // 8)
 
     return vector(array, types.intp), generate
@@ -88,7 +89,7 @@ def broadcast(typing_context: Any, array: Any, index: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         registers = context.get_value_type(vector)
-        number = builder.load(_address(context, builder, signature.args[0], *arguments, registers.element))
+        number = builder.load(_address(context, builder, signature, arguments, registers.element))
         return _filled(builder, registers, number)
 
     return vector(array, types.intp), generate
@@ -99,20 +100,29 @@ def store(typing_context: Any, array: Any, index: Any, vector: Any) -> Any:
     """`array[index : index + lanes] = vector`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = _address(context, builder, signature.args[0], *arguments[:2], arguments[2].type)
+        pointer = _address(context, builder, signature, arguments, arguments[2].type)
         builder.store(arguments[2], pointer, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), generate
 
 
+def layout(vector: ir.VectorType) -> tuple[int, int, int]:
+    """Bits of a number, of its mantissa, and the exponent at which it becomes infinite."""
+    return (32, 23, 128) if isinstance(vector.element, ir.FloatType) else (64, 52, 1024)
+
+
 def _masked(builder: ir.IRBuilder, name: str, result: Any, registers: ir.VectorType, present: Any) -> tuple[Any, Any]:
     """LLVM's masked load or store of a register, and the mask of its first `present` lanes."""
     counts = ir.VectorType(present.type, registers.count)
-    mask = builder.icmp_signed("<", ir.Constant(counts, list(range(registers.count))), _filled(builder, counts, present))
+    mask = builder.icmp_signed(
+        "<", ir.Constant(counts, list(range(registers.count))), _filled(builder, counts, present)
+    )
     pointer, alignment = registers.as_pointer(), ir.IntType(32)
-    operands = [pointer, alignment, mask.type, registers] if name == "load" else [registers, pointer, alignment, mask.type]
-    bits = _format(registers)[0]
+    operands = (
+        [pointer, alignment, mask.type, registers] if name == "load" else [registers, pointer, alignment, mask.type]
+    )
+    bits = layout(registers)[0]
     function = ir.FunctionType(result, operands)
     return cgutils.get_or_insert_function(
         builder.module, function, f"llvm.masked.{name}.v{registers.count}f{bits}.p0"
@@ -126,10 +136,10 @@ def load_part(typing_context: Any, array: Any, index: Any, present: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         registers = context.get_value_type(vector)
-        pointer = _address(context, builder, signature.args[0], *arguments[:2], registers)
+        pointer = _address(context, builder, signature, arguments, registers)
         function, mask = _masked(builder, "load", registers, registers, arguments[2])
         alignment = ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8)
-        return builder.call(function, [pointer, alignment, mask, _repeated(registers, 0.0)])
+        return builder.call(function, [pointer, alignment, mask, repeated(registers, 0.0)])
 
     return vector(array, types.intp, types.intp), generate
 
@@ -140,7 +150,7 @@ def store_part(typing_context: Any, array: Any, index: Any, vector: Any, present
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         registers = arguments[2].type
-        pointer = _address(context, builder, signature.args[0], *arguments[:2], registers)
+        pointer = _address(context, builder, signature, arguments, registers)
         function, mask = _masked(builder, "store", ir.VoidType(), registers, arguments[3])
         alignment = ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8)
         builder.call(function, [arguments[2], pointer, alignment, mask])
@@ -166,7 +176,7 @@ def _constant(value: float) -> Any:
         vector = like if isinstance(like, Vector) else VECTORS[like.dtype]
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return _repeated(context.get_value_type(vector), value)
+            return repeated(context.get_value_type(vector), value)
 
         return vector(like), generate
 
@@ -208,7 +218,7 @@ def _arithmetic(operation: Callable, instruction: str) -> None:
 
         return left(left, right), generate
 
-    @overload(operation, inline="never")
+    @extending.overload(operation, inline="never")
     def apply_to_registers(left, right):  # type: ignore[no-untyped-def]  # numba compares the signatures
         if isinstance(left, Vector) and left == right:
             return lambda left, right: apply(left, right)
@@ -246,139 +256,19 @@ def magnitude(x):  # type: ignore[no-untyped-def]
     return where_greater(x, zeros(x), x, zeros(x) - x)
 
 
-# 2^f on [-1/2, 1/2], lowest power first. float32: minimax polynomial, relative error 1e-8 before rounding, 8e-8 after;
-# float64: the Taylor series, whose next term is below 1e-17.
-_POWER_OF_TWO = {
-    32: [1.0, 0.69314718, 0.24022652, 0.055503324, 0.009618022, 0.0013398874, 0.00015469732],
-    64: [math.log(2) ** k / math.factorial(k) for k in range(15)],
-}
-
-
-# ln 2 in two parts (Cody and Waite): a whole number times the first has no rounding error.
-_LN2 = {32: (0.693359375, -2.12194440e-4), 64: (6.93145751953125e-1, 1.42860682030941723e-6)}
-
-
-def _clamped(builder: ir.IRBuilder, value: Any, low: float, high: float) -> Any:
-    """`value` kept within [low, high]; NaN passes."""
-    for comparison, bound in ((">", high), ("<", low)):
-        edge = _repeated(value.type, bound)
-        value = builder.select(builder.fcmp_ordered(comparison, value, edge), edge, value)
-    return value
-
-
-def _format(vector: ir.VectorType) -> tuple[int, int, int]:
-    """Bits of a number, of its mantissa, and the exponent at which it becomes infinite."""
-    return (32, 23, 128) if isinstance(vector.element, ir.FloatType) else (64, 52, 1024)
-
-
-def _power_of_two(builder: ir.IRBuilder, exponent: Any, fraction: Callable[[Any], Any]) -> Any:
-    """2^exponent for exponents within [1 - limit, limit], whose ends give exactly 0 and infinity.
-
-    The exponent is split into a whole number n and `fraction(n)`, which goes through the polynomial. n comes from adding
-    1.5 x 2^mantissa: that rounds, and leaves n in the low bits, to be added to the exponent bits of the result.
-    """
-    vector = exponent.type
-    bits, mantissa, _ = _format(vector)
-    integers = ir.VectorType(ir.IntType(bits), vector.count)
-    magic = _repeated(vector, 1.5 * 2.0**mantissa)
-    shifted = builder.fadd(exponent, magic)
-    remainder = fraction(builder.fsub(shifted, magic))
-    highest, *lower = reversed(_POWER_OF_TWO[bits])
-    power = _repeated(vector, highest)
-    for coefficient in lower:
-        product = builder.fmul(power, remainder, flags=("contract",))
-        power = builder.fadd(product, _repeated(vector, coefficient), flags=("contract",))
-    whole = builder.shl(builder.bitcast(shifted, integers), ir.Constant(integers, [mantissa] * vector.count))
-    return builder.bitcast(builder.add(builder.bitcast(power, integers), whole), vector)
-
-
-@intrinsic
-def exp2(typing_context: Any, vector: Any) -> Any:
-    """2 to the power of each lane: 2 units in the last place, exactly 0 and infinity beyond the ends."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        limit = _format(arguments[0].type)[2]
-        exponent = _clamped(builder, arguments[0], 1 - limit, limit)
-        return _power_of_two(builder, exponent, lambda whole: builder.fsub(exponent, whole))
-
-    return vector(vector), generate
-
-
-@intrinsic
-def exp(typing_context: Any, vector: Any) -> Any:
-    """e to the power of each lane: 2 units in the last place, exactly 0 and infinity beyond the ends."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        registers = arguments[0].type
-        limit = _format(registers)[2]
-        lowest, highest = (1.0 - limit) * math.log(2), limit * math.log(2) * (1 - 2.0**-23)
-        x = _clamped(builder, arguments[0], lowest, highest)
-        exponent = builder.fmul(x, _repeated(registers, LOG2_E))
-        high, low = _LN2[_format(registers)[0]]
-
-        def fraction(whole: Any) -> Any:
-            rest = builder.fsub(x, builder.fmul(whole, _repeated(registers, high)))
-            rest = builder.fsub(rest, builder.fmul(whole, _repeated(registers, low)))
-            return builder.fmul(rest, _repeated(registers, LOG2_E))
-
-        power = _power_of_two(builder, exponent, fraction)
-        for comparison, bound, value in ((">", highest, math.inf), ("<", lowest, 0.0)):
-            beyond = builder.fcmp_ordered(comparison, arguments[0], _repeated(registers, bound))
-            power = builder.select(beyond, _repeated(registers, value), power)
-        return power
-
-    return vector(vector), generate
-
-
-@njit
-def sigmoid(x):  # type: ignore[no-untyped-def]
-    """1 / (1 + exp(-x)), without overflow."""
-    small = exp(zeros(x) - magnitude(x))
-    return where_greater(zeros(x), x, small, ones(x)) / (ones(x) + small)
-
-
-# log(1 + e) = 2 artanh(e / (2 + e)); for e <= 1 the argument is at most 1/3 and the odd series converges fast.
-_SERIES_TERMS = {32: 8, 64: 17}
-
-
-@intrinsic
-def _artanh_series(typing_context: Any, square: Any) -> Any:
-    """artanh(s) / s from s squared, for s up to 1/3."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        registers = arguments[0].type
-        terms = _SERIES_TERMS[_format(registers)[0]]
-        result = _repeated(registers, 1 / (2 * terms + 1))
-        for term in reversed(range(terms)):
-            product = builder.fmul(result, arguments[0], flags=("contract",))
-            result = builder.fadd(product, _repeated(registers, 1 / (2 * term + 1)), flags=("contract",))
-        return result
-
-    return square(square), generate
-
-
-@njit
-def softplus(x):  # type: ignore[no-untyped-def]
-    """log(1 + exp(x)), without overflow and without loss where exp(x) is small."""
-    small = exp(zeros(x) - magnitude(x))
-    ratio = small / (ones(x) + ones(x) + small)
-    logarithm = (ratio + ratio) * _artanh_series(ratio * ratio)
-    return where_greater(x, zeros(x), x, zeros(x)) + logarithm
-
-
 @intrinsic
 def width(typing_context: Any, array: Any) -> Any:
     """Numbers in a register of the array's type, known to the compiler."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return ir.Constant(ir.IntType(types.intp.bitwidth), VECTORS[array.dtype].lanes)
+        return ir.Constant(context.get_value_type(types.intp), VECTORS[array.dtype].lanes)
 
     return types.intp(array), generate
 
 
 @njit
 def scratch(count, like):  # type: ignore[no-untyped-def]
-    """Uninitialised array of `count` numbers of the type of `like`, aligned to cache lines: registers do not straddle."""
+    """Uninitialised array of `count` numbers of the type of `like`, aligned: no register straddles cache lines."""
     lanes = width(like)
     buffer = np.empty(count + lanes, like.dtype)
     skipped = (-buffer.ctypes.data % CACHE_LINE) // buffer.itemsize

@@ -27,7 +27,7 @@ BLOCK = 1 << 14
 
 @kernel
 def _mix(first, last, sizes, parts, x, mixes, out):  # type: ignore[no-untyped-def]
-    """Units [first, last) of batch elements x parts of the sequence: fills `out` [mixtures, batch, length, channels]."""
+    """Units [first, last) of batch elements x parts of the sequence: `out` [mixtures, batch, length, channels]."""
     batches, length, channels, mixtures = sizes
     lanes = width(x)
     for unit in range(first, last):
@@ -48,7 +48,7 @@ def _mix(first, last, sizes, parts, x, mixes, out):  # type: ignore[no-untyped-d
 def _mix_back(first, last, sizes, parts, x, mixes, g_out, g_x, g_mixes):  # type: ignore[no-untyped-def]
     """Units [first, last), as in `_mix`: fills `g_x` and `g_mixes` [batch x parts, mixtures, channels]; `g_out` is a
     tuple of one array for each mixture."""
-    batches, length, channels, mixtures = sizes
+    _, length, channels, mixtures = sizes
     lanes = width(x)
     for unit in range(first, last):
         batch, part = unit // parts, unit % parts
@@ -96,7 +96,7 @@ class TokenMix(torch.autograd.Function):
     """(x [batch, length, channels], mixes [mixtures, channels]) -> one mixed [batch, length, channels] per mixture."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, mixes: torch.Tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
+    def forward(ctx: Any, x: torch.Tensor, mixes: torch.Tensor) -> tuple[torch.Tensor, ...]:
         x, mixes = x.contiguous(), mixes.contiguous()
         out = x.new_empty(len(mixes), *x.shape)
         parts = _parts(x)
@@ -106,7 +106,7 @@ class TokenMix(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *g_out: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, *g_out: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x, mixes = ctx.saved_tensors
         parts = _parts(x)
         g_x, g_mixes = torch.empty_like(x), x.new_empty(len(x) * parts, *mixes.shape)
@@ -120,7 +120,7 @@ class SquaredReLU(torch.autograd.Function):
     """relu(x)^2."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
         x = x.contiguous()
         out = torch.empty_like(x)
         spread(_square, -(-x.numel() // BLOCK), flat(x), flat(out))
@@ -129,7 +129,7 @@ class SquaredReLU(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g_out: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def backward(ctx: Any, g_out: torch.Tensor) -> torch.Tensor:
         (x,) = ctx.saved_tensors
         g_x = torch.empty_like(x)
         spread(_square_back, -(-x.numel() // BLOCK), flat(x), flat(g_out.contiguous()), flat(g_x))
@@ -183,5 +183,6 @@ def _covered(hidden: torch.Tensor, *mixes: torch.Tensor) -> bool:
     if torch.compiler.is_compiling() or hidden.dim() != 3 or hidden.numel() == 0:
         return False
     return hidden.dtype in (torch.float32, torch.float64) and all(
-        x.device.type == "cpu" and x.dtype == hidden.dtype and x.numel() == hidden.shape[2] for x in (*mixes, hidden[0, 0])
+        x.device.type == "cpu" and x.dtype == hidden.dtype and x.numel() == hidden.shape[2]
+        for x in (*mixes, hidden[0, 0])
     )

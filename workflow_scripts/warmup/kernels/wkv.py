@@ -27,11 +27,11 @@ EMPTY_SCALE = -1e38
 
 
 class WKV(torch.autograd.Function):
-    """(decay, first, key, value, state [3, batch, channels], keep) -> out; all tensors of one dtype, float32 or float64.
+    """(decay, first, key, value, state [3, batch, channels], keep) -> out; tensors all float32 or all float64.
     decay is -exp(time_decay). `state` is changed in place; `keep`: whether a backward pass may follow."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         decay: torch.Tensor,
         first: torch.Tensor,
@@ -52,7 +52,7 @@ class WKV(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g_out: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, g_out: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         tensors = ctx.saved_tensors
         key, value = tensors[2:4]
         batch, _, channels = key.shape

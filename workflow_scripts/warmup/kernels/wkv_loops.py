@@ -1,8 +1,8 @@
 """Loops of RWKV-4's WKV (see wkv.py for the formulas and shapes).
 
-The sums in numerator and denominator are carried as (num, den, p), which stand for num exp(p) and den exp(p), so that no
-exponential overflows. p only chooses the scale: the gradients treat it as a constant. Vectors run along channels. The
-backward pass recomputes the sums of one chunk of steps at a time, from those kept before each chunk.
+The sums in numerator and denominator are carried as (num, den, p), which stand for num exp(p) and den exp(p), so that
+no exponential overflows. p only chooses the scale: the gradients treat it as a constant. Vectors run along channels.
+The backward pass recomputes the sums of one chunk of steps at a time, from those kept before each chunk.
 """
 
 from typing import NamedTuple
@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from warmup.kernels.elementary import exp
 from warmup.kernels.runtime import kernel
-from warmup.kernels.simd import exp, load, ones, read_tile, scratch, store, where_greater, width, write_tile, zeros
+from warmup.kernels.simd import load, ones, read_tile, scratch, store, where_greater, width, write_tile, zeros
 
 CHUNK = 32
 """Steps between kept sums."""
@@ -29,7 +30,7 @@ class Inputs(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Flat arrays: `out` comes in, the rest is filled; decay and first [batch, channels], to be summed over the batch."""
+    """Flat arrays: `out` comes in, the rest is filled; decay, first [batch, channels], to be summed over the batch."""
 
     out: np.ndarray
     decay: np.ndarray
