@@ -100,6 +100,7 @@ def run_settings(settings: Mapping[str, Any], run: Run) -> dict[str, Any]:
 
 def models_settings(settings: Mapping[str, Any], runs: list[Run]) -> dict[str, Any]:
     """What the check of the models of `runs` depends on: each architecture, task and recipe that occurs, and steps."""
+    steps = settings["training"]["steps"]
     used = {axis: dict.fromkeys(getattr(run, axis) for run in runs) for axis in ("architecture", "task", "recipe")}
     return {
         "cells": [list(cell) for cell in dict.fromkeys((run.architecture, run.task, run.recipe) for run in runs)],
@@ -109,7 +110,11 @@ def models_settings(settings: Mapping[str, Any], runs: list[Run]) -> dict[str, A
         },
         "tasks": {name: settings["tasks"][name] for name in used["task"]},
         "recipes": {name: settings["recipes"][name] for name in used["recipe"]},
-        "training": {"steps": settings["training"]["steps"]},
+        "steps": steps,
+        "warmup_steps": {
+            name: sorted({warmup_steps(float(run.warmup), steps) for run in runs if run.recipe == name})
+            for name in used["recipe"]
+        },
     }
 
 

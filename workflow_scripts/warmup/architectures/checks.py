@@ -14,7 +14,6 @@ import torch
 from warmup import registry, schedules
 from warmup.architectures import families, layers, model, roles
 from warmup.errors import ConfigurationError
-from warmup.feasibility import warmup_steps
 from warmup.tasks._task import Task
 
 TOLERANCE = 1e-4
@@ -33,11 +32,12 @@ def check(settings: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any
         name: registry.load("tasks", entry["kind"]).Task(entry, data[name]) for name, entry in settings["tasks"].items()
     }
     described: dict[str, dict[str, Any]] = {}
-    for architecture, task, recipe in settings["cells"]:
+    for name in settings["recipes"]:
         try:
-            _recipe(settings, recipe)
+            _recipe(settings, name)
         except ConfigurationError as error:
-            raise ConfigurationError(f"recipes.{recipe}: {error}") from error
+            raise ConfigurationError(f"recipes.{name}: {error}") from error
+    for architecture, task, _ in settings["cells"]:
         if task in described.get(architecture, {}):
             continue
         try:
@@ -105,9 +105,10 @@ def _positions(network: model.Model, architecture: Mapping[str, Any], task: Task
 
 
 def _recipe(settings: Mapping[str, Any], name: str) -> None:
-    """Build the schedule and the optimiser of a recipe once, so that a wrong option is found now."""
-    recipe, steps = settings["recipes"][name], settings["training"]["steps"]
-    schedules.learning_rates(recipe, steps, warmup_steps(0.1, steps))
+    """Build the schedules and the optimiser of a recipe once, so that a wrong option is found now."""
+    recipe = settings["recipes"][name]
+    for warmed in settings["warmup_steps"][name]:
+        schedules.learning_rates(recipe, settings["steps"], warmed)
     weight = torch.nn.Parameter(torch.ones(2, 2))
     group = {"params": [weight], "names": ["weight"], "role": roles.MATRIX, "attention_qk": False, "weight_decay": 0.0}
     registry.load("optimizers", recipe["optimizer"]).create([group], recipe)

@@ -1,0 +1,62 @@
+"""The check of all models before anything is trained: what it describes and what it refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from warmup import configuration, grid
+from warmup.architectures import checks
+from warmup.errors import ConfigurationError
+
+
+def check(changes: str, tiny_config: dict[str, Any], prepared: Path) -> dict[str, Any]:
+    settings = configuration.effective(configuration.merge(tiny_config, yaml.safe_load(changes)))
+    parts = grid.models_settings(settings, grid.runs(settings))
+    return checks.check(parts, {task: str(prepared / task) for task in settings["tasks"]})
+
+
+def test_every_architecture_is_described_on_every_task(tiny_config: dict[str, Any], prepared: Path) -> None:
+    described = check("{}", tiny_config, prepared)
+    assert set(described) == {"gpt2", "mamba", "jamba", "rwkv"}
+    for tasks in described.values():
+        assert set(tasks) == {"language", "images", "series"}
+        assert all(entry["parameters"] == sum(entry["layer_groups"].values()) > 0 for entry in tasks.values())
+
+
+WRONG = {
+    "unknown setting": (
+        "architectures: {mamba: {settings: {hiden_size: 16}}}",
+        ["architectures.mamba.settings.hiden_size", "did you mean hidden_size?", "task language"],
+    ),
+    "unknown model type": (
+        "architectures: {mine: {model_type: gtp2, settings: {}}}",
+        ["architectures.mine.model_type", "knows no 'gtp2'"],
+    ),
+    "not causal": (
+        "architectures: {bert: {model_type: bert, settings: {hidden_size: 16, num_attention_heads: 2, num_hidden_layers: 1}}}",
+        ["architectures.bert.model_type", "later ones", "causal backbone"],
+    ),
+    "unknown option of the optimizer": ("recipes: {adamw: {options: {tau: 0.1}}}", ["recipes.adamw", "tau"]),
+    "unknown option of the schedule": (
+        "recipes: {adamw: {schedule_options: {tail: cosine}}}",
+        ["recipes.adamw", "tail"],
+    ),
+    "vocabulary too small": (
+        "architectures: {gpt2: {settings: {vocab_size: 10}}}",
+        ["architectures.gpt2.settings.vocab_size", "256"],
+    ),
+    "patch does not divide the image": ("tasks: {images: {patch_size: 3}}", ["patch_size: 3"]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_cannot_be_trained_is_refused_before_anything_is_trained(
+    name: str, tiny_config: dict[str, Any], prepared: Path
+) -> None:
+    changes, expected = WRONG[name]
+    with pytest.raises(ConfigurationError) as refused:
+        check(changes, tiny_config, prepared)
+    for part in expected:
+        assert part in str(refused.value)
