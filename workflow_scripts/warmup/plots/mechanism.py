@@ -151,8 +151,10 @@ def which_first(order: polars.DataFrame, labels: Labels) -> Figure:
 def _order_words(row: Mapping[str, Any]) -> str:
     if row["r"] is None:
         return str(row["note"])
-    control = "" if row["r_control"] is None else f" (other seeds {row['r_control']:.2f})"
-    return f"r {row['r']:.2f}{control}, {row['verdict']}, n = {row['n']}"
+    control = ""
+    if row["r_control"] is not None:
+        control = f" ({row['r_matched']:.2f} at the others' lag, {row['r_control']:.2f} with their norms)"
+    return f"{row['verdict']}: r {row['r']:.2f}{control}, n = {row['n']}"
 
 
 def query_key_spectra(curves: polars.DataFrame, matrices: polars.DataFrame, labels: Labels) -> Figure:

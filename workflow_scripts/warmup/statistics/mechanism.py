@@ -29,6 +29,7 @@ LARGEST_LAG = 0.25
 """Largest lag, as a share of the window: at larger ones too few pairs are left."""
 BINS = 240
 """Points of a thinned curve, log-spaced in the step."""
+MEANS = ("lag", "r", "r_zero", "r_matched", "r_control", "entropy_start", "entropy_low", "entropy_step", "spike_step")
 WHOLE = -1
 """Layer number of rows that average over all layers."""
 
@@ -94,16 +95,17 @@ def entropy_order(folders: Sequence[str | Path]) -> polars.DataFrame:
 
     Over the window, the first WINDOW of training: `lag` is the k that maximises r(k), the correlation of -entropy at
     step t with the log gradient norm at step t + k; positive if entropy falls before the norm rises. `r` is r(lag),
-    `r_zero` r(0), `r_control` the same maximum against the norms of the other seeds, averaged: what the common
-    course of training gives. `entropy_step` attains the lowest entropy, `spike_step` the largest norm. Entropy between
-    probed steps is interpolated; `resolution` is the widest gap there, in steps.
+    `r_zero` r(0). `r_matched` is r at the mean lag of the other seeds of the cell, `r_control` the same entropy against
+    those seeds' norms at that lag: what the course that all seeds share gives. `entropy_step` attains the lowest
+    entropy, `spike_step` the largest norm. Entropy between probed steps is interpolated; `resolution` is the widest
+    gap there, in steps.
     """
     runs = [run_folders.read(folder) for folder in folders]
     norms = {(*_cell(run), run.seed): _norms(run) for run in runs}
     rows: list[dict[str, Any]] = []
     for run in runs:
-        others = [found for key, found in norms.items() if key[:3] == _cell(run) and key[3] != run.seed]
         curves = probe_curves([run.path]).filter(polars.col("quantity").is_in(list(ENTROPIES)))
+        others = {key: found for key, found in norms.items() if key[:3] == _cell(run) and key[3] != run.seed}
         for quantity, mixer in ENTROPIES.items():
             part = curves.filter(polars.col("quantity") == quantity)
             if part.is_empty():
@@ -111,15 +113,29 @@ def entropy_order(folders: Sequence[str | Path]) -> polars.DataFrame:
             whole = part.group_by("step").agg(polars.col("mean").mean()).sort("step")
             layers = {WHOLE: whole} | {layer: rest.sort("step") for (layer,), rest in part.group_by("layer")}
             for layer, curve in sorted(layers.items()):
+                own = norms[*_cell(run), run.seed]
                 timing = _timing(
-                    curve["step"].to_numpy(),
-                    curve["mean"].to_numpy(),
-                    norms[(*_cell(run), run.seed)],
-                    others,
-                    run.steps,
+                    curve["step"].to_numpy(), curve["mean"].to_numpy(), own, list(others.values()), run.steps
                 )
                 rows.append({**run.coordinates, "mixer": mixer, "layer": layer, **timing})
-    return polars.DataFrame(rows, schema=ORDER, orient="row")
+    for row in rows:
+        _add_control(row, [other for other in rows if other is not row and _comparable(row, other)])
+    return polars.DataFrame([{name: row.get(name) for name in ORDER} for row in rows], schema=ORDER, orient="row")
+
+
+def _comparable(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two rows are of the same cell, mixer and layer, both with a lag, over the same window."""
+    names = (*CELL, "mixer", "layer", "window")
+    return all(row[name] == other[name] for name in names) and other.get("lag") is not None
+
+
+def _add_control(row: dict[str, Any], others: list[dict[str, Any]]) -> None:
+    """r_matched and r_control at the mean lag of the other seeds, so that both are free of this seed's own choice."""
+    if row.get("lag") is None or not others or not row["against_others"]:
+        return
+    place = round(float(numpy.mean([other["lag"] for other in others]))) + row["largest_lag"]
+    row["r_matched"] = float(row["correlations"][place])
+    row["r_control"] = float(numpy.mean([found[place] for found in row["against_others"]]))
 
 
 def lagged_correlations(first: Floats, second: Floats, largest: int) -> Floats:
@@ -134,17 +150,18 @@ def lagged_correlations(first: Floats, second: Floats, largest: int) -> Floats:
 
 
 def order_summary(order: polars.DataFrame, confidence: float) -> polars.DataFrame:
-    """Per cell, mixer and layer: mean lag, r, control and falls over seeds, t intervals of lag and of r - control.
+    """Per cell, mixer and layer: means over seeds, t intervals of the lag and of r_matched - r_control (`excess`).
 
     verdict: `entropy first` or `gradient first` if the interval of the lag excludes 0, `together` if it does not,
-    `not related` if r does not exceed that with other seeds' norms, `cannot say` with fewer than two usable seeds.
+    `not related` if a seed's own norms do not correlate better than other seeds' do, `cannot say` with fewer than two
+    usable seeds.
     """
     rows = []
     key = [*CELL, "mixer", "layer"]
     for names, part in order.group_by(key, maintain_order=True):
         usable = part.drop_nulls(["lag", "r"])
         row: dict[str, Any] = dict(zip(key, names, strict=True)) | {"n": usable.height}
-        for column in ("lag", "r", "r_zero", "r_control", "entropy_start", "entropy_low", "entropy_step", "spike_step"):
+        for column in MEANS:
             row[column] = usable[column].cast(polars.Float64).mean()
         row["resolution"] = part["resolution"].max()
         if usable.height == 0:
@@ -152,7 +169,7 @@ def order_summary(order: polars.DataFrame, confidence: float) -> polars.DataFram
             continue
         lag = paired_t(usable["lag"].cast(polars.Float64).to_numpy(), confidence)
         contrast = usable.drop_nulls("r_control")
-        excess = paired_t((contrast["r"] - contrast["r_control"]).to_numpy(), confidence)
+        excess = paired_t((contrast["r_matched"] - contrast["r_control"]).to_numpy(), confidence)
         row |= {"lag_low": lag.low, "lag_high": lag.high, "excess": excess.estimate, "excess_low": excess.low}
         rows.append(row | _verdict(lag, excess, usable["lag"].to_list()))
     return polars.DataFrame(rows, schema=SUMMARY, orient="row")
@@ -180,7 +197,7 @@ def _timing(
     length = min(max(SHORTEST_WINDOW, round(WINDOW * planned)), len(norms))
     inside = steps < length
     head = {"window": length, "resolution": _widest_gap(steps, length), "note": ""}
-    if inside.sum() < 4 or not numpy.isfinite(norms[:length]).all() or (norms[:length] <= 0).any():
+    if inside.sum() < 4 or not _positive(norms[:length]):
         reason = "fewer than four probed steps" if inside.sum() < 4 else "a norm is zero or not finite"
         return head | {"note": f"{reason} among the first {length}"}
     curve = numpy.interp(numpy.arange(length), steps, entropy)
@@ -189,21 +206,23 @@ def _timing(
     if not numpy.isfinite(own).any():
         return head | {"note": "entropy does not vary"}
     best = int(numpy.nanargmax(own))
-    controls = [
-        float(numpy.nanmax(lagged_correlations(-curve, numpy.log(other[:length]), largest)))
-        for other in others
-        if len(other) >= length and numpy.isfinite(other[:length]).all() and (other[:length] > 0).all()
-    ]
+    usable = [other for other in others if len(other) >= length and _positive(other[:length])]
     return head | {
+        "correlations": own,
+        "against_others": [lagged_correlations(-curve, numpy.log(other[:length]), largest) for other in usable],
+        "largest_lag": largest,
         "lag": best - largest,
         "r": float(own[best]),
         "r_zero": float(own[largest]),
-        "r_control": float(numpy.mean(controls)) if controls else None,
         "entropy_start": float(curve[0]),
         "entropy_low": float(curve.min()),
         "entropy_step": int(curve.argmin()),
         "spike_step": int(norms[:length].argmax()),
     }
+
+
+def _positive(norms: Floats) -> bool:
+    return bool(numpy.isfinite(norms).all() and (norms > 0).all())
 
 
 def _widest_gap(steps: NDArray[Any], length: int) -> int:
@@ -259,7 +278,7 @@ ORDER: dict[str, Any] = {
     "mixer": polars.String,
     "layer": polars.Int64,
     "lag": polars.Int64,
-    **dict.fromkeys(("r", "r_zero", "r_control", "entropy_start", "entropy_low"), polars.Float64),
+    **dict.fromkeys(("r", "r_zero", "r_matched", "r_control", "entropy_start", "entropy_low"), polars.Float64),
     "entropy_step": polars.Int64,
     "spike_step": polars.Int64,
     "window": polars.Int64,
@@ -271,7 +290,8 @@ SUMMARY: dict[str, Any] = {
     "mixer": polars.String,
     "layer": polars.Int64,
     "n": polars.Int64,
-    **dict.fromkeys(("lag", "lag_low", "lag_high", "r", "r_zero", "r_control", "excess", "excess_low"), polars.Float64),
+    **dict.fromkeys(("lag", "lag_low", "lag_high", "r", "r_zero", "r_matched", "r_control"), polars.Float64),
+    **dict.fromkeys(("excess", "excess_low"), polars.Float64),
     **dict.fromkeys(("entropy_start", "entropy_low", "entropy_step", "spike_step"), polars.Float64),
     "resolution": polars.Int64,
     "verdict": polars.String,
