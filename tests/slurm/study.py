@@ -20,7 +20,7 @@ LEFT_OUT = shutil.ignore_patterns(
 )
 CONFIGURATION = ("tests/config.tiny.yaml", "tests/slurm/study.yaml")
 AXES = ("architecture", "task", "recipe", "warmup", "seed")
-PATIENCE = 240  # seconds for anything awaited: a loaded machine is no failure
+PATIENCE = 600  # seconds for anything awaited: a loaded machine is no failure
 
 LINE = re.compile(r"^(\d\d):(\d\d):(\d\d) (.*)$")
 START = re.compile(r"resumed after step (\d+) of")
@@ -118,6 +118,18 @@ class Study:
         if unfinished:
             self.cluster.run("scancel", "--signal=KILL", "--full", *unfinished, check=False)
             self.cluster.run("scancel", *unfinished, check=False)
+
+    def unlock(self) -> None:
+        """What a user does after Snakemake was killed."""
+        subprocess.run(self.command("--unlock"), cwd=self.folder, env=self.environment(), check=True)
+
+    def dry_run(self) -> str:
+        """What Snakemake says it would do."""
+        command = self.command("--dry-run")
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=True
+        )
+        return done.stdout + done.stderr
 
     def command(self, *arguments: str) -> list[str]:
         """The user's command, and what a test cluster without an accounting database needs."""

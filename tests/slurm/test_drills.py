@@ -1,7 +1,6 @@
 """Trainings struck in every way a cluster knows. Whatever happens: the study completes, its logs equal those of the
 undisturbed study byte for byte, nothing is trained twice from the start, and no run is written by two jobs."""
 
-import subprocess
 import time
 from collections.abc import Callable
 from itertools import combinations, pairwise
@@ -9,7 +8,7 @@ from itertools import combinations, pairwise
 import pytest
 
 from slurm.cluster import Cluster, wait_for
-from slurm.study import Study, overlap
+from slurm.study import PATIENCE, Study, overlap
 
 pytestmark = pytest.mark.slow
 
@@ -99,10 +98,24 @@ def test_slurmctld_restarted(cluster: Cluster, undisturbed: Study, drill: Drill)
 def test_snakemake_killed_and_started_again(cluster: Cluster, undisturbed: Study, drill: Drill) -> None:
     study = drill("slurm")
     snakemake = study.start()
-    study.await_training()
+    job, run = study.await_training()
     snakemake.kill()
     snakemake.wait()
-    assert set(cluster.jobs("train").values()) & {"RUNNING", "PENDING"}, "its jobs should still be there"
-    subprocess.run(study.command("--unlock"), cwd=study.folder, env=study.environment(), check=True)
+    assert cluster.jobs("train")[job] == "RUNNING", "a job should outlive its Snakemake"
+    study.unlock()
     study.finish(study.start())
+    struck(study, run)
+    assert cluster.jobs("train")[job] == "CANCELLED", "the second start should end the first one's job"
+    assert_as_undisturbed(study, undisturbed)
+
+
+def test_runs_that_finish_while_snakemake_is_gone_are_kept(cluster: Cluster, undisturbed: Study, drill: Drill) -> None:
+    study = drill("slurm")
+    snakemake = study.start()
+    wait_for(lambda: len(cluster.jobs("train", "PENDING,RUNNING")) == 2, PATIENCE, "both trainings to be submitted")
+    snakemake.kill()
+    snakemake.wait()
+    wait_for(lambda: not cluster.jobs(states="PENDING,RUNNING,COMPLETING"), PATIENCE, "the jobs to finish")
+    study.unlock()
+    assert "Nothing to be done" in study.dry_run()
     assert_as_undisturbed(study, undisturbed)
