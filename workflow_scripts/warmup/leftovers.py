@@ -1,7 +1,7 @@
 """SLURM jobs that a killed Snakemake left behind, ended before new ones are submitted for the same runs.
 
-A Snakemake that dies (SIGKILL, a login node rebooted) leaves its jobs running, and started again it does not know them:
-it would submit their runs once more, behind the old jobs in the queue, and each new job would begin by deleting what the
+A Snakemake that dies (SIGKILL, a login node rebooted) leaves its jobs running. Started again, it does not know them: it
+would submit their runs once more, behind the old jobs in the queue, and each new job would begin by deleting what the
 old one had finished meanwhile. Standard library only, since the Snakefile imports it.
 """
 
