@@ -25,5 +25,7 @@ rule figures:
         rules.prediction_figures.output,
         rules.bill_compared.output,
         rules.setup.output,
+        rules.mechanism_figures.output,
+        rules.recipe_figures.output if len({run.recipe for run in RUNS}) > 1 else [],
         THEORY_TARGETS,
         rules.predict.output if PROBE_RUNS else [],

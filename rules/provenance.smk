@@ -48,19 +48,3 @@ def survey_of_runs():
 
 if workflow.is_main_process:
     survey_of_runs()
-
-
-rule why:
-    log:
-        f"{LOGS}/why/{STUDY}.log",
-    localrule: True
-    conda:
-        "../envs/analysis.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        snakefile=workflow.main_snakefile,
-    script:
-        "../workflow_scripts/why.py"

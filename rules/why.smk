@@ -1,0 +1,18 @@
+# Needs: the records of the last start.
+# Makes: nothing on disk; says what would run again, and why, in sentences (docs/provenance.md).
+
+
+rule why:
+    log:
+        f"{LOGS}/why/{STUDY}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        snakefile=workflow.main_snakefile,
+    script:
+        "../workflow_scripts/why.py"
