@@ -153,7 +153,8 @@ table = spikes.spike_table(sys.argv[4:], json.loads(sys.argv[2]), int(sys.argv[3
 seconds = time.perf_counter() - start
 usage = resource.getrusage(resource.RUSAGE_SELF)
 peak, cpu = usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
-print(json.dumps({"seconds": seconds, "cpu": cpu, "peak_mib": peak, "rows": table.height, "known": table["spike_ratio"].count()}))
+found = {"seconds": seconds, "cpu": cpu, "peak_mib": peak}
+print(json.dumps(found | {"rows": table.height, "known": table["spike_ratio"].count()}))
 """
 
 

@@ -40,7 +40,7 @@ def leaderboard(
             found = predictors.held_out(axis, predictors.usable(data, predictor), scheme)
             table.append(_score(axis, predictor, found, reference, sets, data, settings))
             cells += [_cell_row(axis, predictor, curve, position, sets) for curve, position in found]
-        table += _controls(axis, data, settings)
+    table += _controls("architecture", data, settings)
     frame = polars.DataFrame(table, schema=LEADERBOARD, orient="row")
     return _ranked(frame), polars.DataFrame(cells, schema=HELD_OUT, orient="row")
 
@@ -65,8 +65,7 @@ def _score(
     constants = {predictors.key(curve): position for curve, position in reference}
     regrets = [curve.seed_regrets(position) for curve, position in found]
     versus = [
-        (curve.at(position) - curve.at(constants[predictors.key(curve)])) / abs(float(curve.values.mean(0).min()))
-        for curve, position in found
+        (curve.at(position) - curve.at(constants[predictors.key(curve)])) / curve.scale for curve, position in found
     ]
     groups = [getattr(curve, axis) for curve, _ in found]
     row |= _intervals("regret", regrets, groups, settings["confidence"])
@@ -132,7 +131,7 @@ def _cell_row(
 
 
 def _controls(axis: str, data: Study, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Negative controls of every diagnostic that is fitted, through the first map."""
+    """Negative controls of every diagnostic that is fitted, through its first map."""
     rng = np.random.default_rng(RANDOM_SEED)
     rows = []
     for name, budget in data.readings:

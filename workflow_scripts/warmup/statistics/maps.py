@@ -8,6 +8,7 @@ position.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,28 +40,43 @@ class Curve:
     warmups: Floats
     values: Floats
 
-    @property
+    @cached_property
     def z(self) -> Floats:
         """Positions of the warmups."""
         return np.log(self.warmups + self.offset)
 
-    @property
+    @cached_property
+    def mean(self) -> Floats:
+        """Mean outcome at each warmup [W]."""
+        return self.values.mean(0)
+
+    @cached_property
     def best(self) -> int:
         """Index of the smallest mean outcome; ties to the smaller warmup."""
-        return int(self.values.mean(0).argmin())
+        return int(self.mean.argmin())
+
+    @cached_property
+    def relative(self) -> Floats:
+        """Relative regret of the mean outcome at each warmup [W]: (outcome - smallest) / |smallest|."""
+        return (self.mean - self.mean[self.best]) / self.scale
+
+    @property
+    def scale(self) -> float:
+        """|smallest mean outcome|: what regrets are relative to."""
+        return abs(float(self.mean[self.best]))
 
     def at(self, position: float) -> Floats:
         """Outcome of every seed [S] at `position`, held within the warmups that were run."""
-        return np.array([np.interp(position, self.z, row) for row in self.values])
+        left, share = _between(self.z, np.array(position))
+        return (1.0 - share) * self.values[:, left] + share * self.values[:, left + 1]
 
     def regret(self, positions: Floats) -> Floats:
-        """Relative regret of the mean curve at `positions`, of their shape: (outcome - smallest) / |smallest|."""
-        mean = self.values.mean(0)
-        return (np.interp(positions, self.z, mean) - mean.min()) / abs(mean.min())
+        """Relative regret of the mean curve at `positions`, of their shape."""
+        return np.interp(positions, self.z, self.relative)
 
     def seed_regrets(self, position: float) -> Floats:
         """Relative regret of every seed [S] against the cell's best warmup, paired."""
-        return (self.at(position) - self.values[:, self.best]) / abs(float(self.values.mean(0).min()))
+        return (self.at(position) - self.values[:, self.best]) / self.scale
 
     def position(self, fraction: float) -> float:
         """Position of a warmup fraction, held within the warmups that were run."""
@@ -74,6 +90,25 @@ class Curve:
 def curve(cell: Cell, offset: float) -> Curve:
     """The curve of a cell's complete seeds."""
     return Curve(cell.architecture, cell.task, cell.recipe, cell.steps, offset, cell.warmups, cell.complete)
+
+
+def mean_regrets(curves: Sequence[Curve], positions: Floats) -> Floats:
+    """Mean over `curves` of their regret at positions [..., C], one for each; all at once where they share their
+    warmups.
+    """
+    first = curves[0].z
+    if any(not np.array_equal(c.z, first) for c in curves):
+        return np.mean([c.regret(positions[..., index]) for index, c in enumerate(curves)], axis=0)
+    regrets = np.stack([c.relative for c in curves])
+    left, share = _between(first, positions)
+    cells = np.arange(len(curves))
+    return ((1.0 - share) * regrets[cells, left] + share * regrets[cells, left + 1]).mean(-1)
+
+
+def _between(z: Floats, positions: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """Index of the warmup to the left of each position, and how far it lies towards the next (0 to 1)."""
+    left = np.clip(np.searchsorted(z, positions, side="right") - 1, 0, len(z) - 2)
+    return left, np.clip((positions - z[left]) / (z[left + 1] - z[left]), 0.0, 1.0)
 
 
 def grid(curves: Sequence[Curve]) -> Floats:
@@ -97,7 +132,7 @@ def log_linear(curves: Sequence[Curve], u: Floats) -> Fitted:
     slopes = np.array(SLOPES if spread > 0 else SLOPES[:1])
     scaled = (u - centre) / (spread or 1.0)
     z = positions[None, :, None] + slopes[:, None, None] * scaled  # [slopes, positions, C]
-    costs = np.mean([c.regret(z[..., index]) for index, c in enumerate(curves)], axis=0)
+    costs = mean_regrets(curves, z)
     slope, start = np.unravel_index(_first_smallest(costs), costs.shape)
     a, b = positions[start], slopes[slope] / (spread or 1.0)
     return lambda new: np.clip(a + b * (new - centre), positions[0], positions[-1])

@@ -113,23 +113,34 @@ def candidates(data: Study, settings: Mapping[str, Any]) -> list[tuple[Predictor
 
 
 def select(
-    axis: str, training: Sequence[Curve], data: Study, settings: Mapping[str, Any], target: CellKey | None = None
+    axis: str, training: Sequence[Curve], data: Study, settings: Mapping[str, Any], target: CellKey
 ) -> tuple[Predictor, Plan]:
     """The candidate with the smallest regret when each architecture (or task) of `training` is left out in turn.
 
-    Only candidates that have a value for all of `training`, and for `target` if one is given. Ties go to the first:
-    the constant.
+    Only candidates that have a value for all of `training` and for `target`. Ties go to the first: the constant.
     """
-    best = np.inf
-    choice: tuple[Predictor, Plan] = (BEST_CONSTANT, best_constant)
-    needed = {key(curve) for curve in training} | ({target} if target else set())
-    for predictor, scheme in candidates(data, settings):
-        if predictor.kind == "diagnostic" and not needed <= set(data.readings[predictor.name, predictor.budget]):
-            continue
+    return _best_of(axis, training, eligible(training, data, settings, target))
+
+
+def eligible(
+    training: Sequence[Curve], data: Study, settings: Mapping[str, Any], target: CellKey
+) -> list[tuple[Predictor, Plan]]:
+    """Candidates that have a value for all of `training` and for `target`."""
+    needed = {*map(key, training), target}
+    return [
+        (predictor, scheme)
+        for predictor, scheme in candidates(data, settings)
+        if predictor.kind == "constant" or needed <= set(data.readings[predictor.name, predictor.budget])
+    ]
+
+
+def _best_of(axis: str, training: Sequence[Curve], choices: Sequence[tuple[Predictor, Plan]]) -> tuple[Predictor, Plan]:
+    best, chosen = np.inf, choices[0]
+    for predictor, scheme in choices:
         regret = mean_regret(held_out(axis, training, scheme))
-        if regret is not None and regret < best - 1e-12:
-            best, choice = regret, (predictor, scheme)
-    return choice
+        if regret is not None and regret < best - maps.TIE:
+            best, chosen = regret, (predictor, scheme)
+    return chosen
 
 
 def selected(axis: str, data: Study, settings: Mapping[str, Any]) -> Plan:
@@ -140,13 +151,14 @@ def selected(axis: str, data: Study, settings: Mapping[str, Any]) -> Plan:
     """
 
     def fit(training: Sequence[Curve]) -> Callable[[Curve], float]:
-        fitted: dict[Predictor, Callable[[Curve], float]] = {}
+        fitted: dict[frozenset[Predictor], Callable[[Curve], float]] = {}
 
         def predict(curve: Curve) -> float:
-            predictor, scheme = select(axis, training, data, settings, key(curve))
-            if predictor not in fitted:
-                fitted[predictor] = scheme(training)
-            return fitted[predictor](curve)
+            choices = eligible(training, data, settings, key(curve))
+            offered = frozenset(predictor for predictor, _ in choices)
+            if offered not in fitted:
+                fitted[offered] = _best_of(axis, training, choices)[1](training)
+            return fitted[offered](curve)
 
         return predict
 
