@@ -212,27 +212,31 @@ def _columns(runs: polars.DataFrame, settings: Mapping[str, Any]) -> dict[str, A
 
 def _rows(runs: polars.DataFrame, found: Fit, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     common = {"n": found.observations, "groups": found.groups}
+    rows = [*tests(runs, found, settings), *_variances(found), *_effects(runs, found, settings)]
+    return [common | row for row in rows]
+
+
+def tests(runs: polars.DataFrame, found: Fit, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the two questions: has warmup an effect at all, and does it differ between architectures?"""
     spline = [index for index, name in enumerate(found.names) if name.startswith("cr(")]
     crossed = [index for index in spline if ":" in found.names[index]]
-    rows = [
-        _test("warmup has an effect in some architecture", spline, runs, found, settings),
-        _test("the effect of warmup differs between architectures", crossed, runs, found, settings)
-        if crossed
-        else {"term": "the effect of warmup differs between architectures", **_cannot("one architecture only")},
+    questions = {
+        "warmup has an effect in some architecture": spline,
+        "the effect of warmup differs between architectures": crossed,
+    }
+    return [
+        {"kind": "test", "term": term}
+        | (_test(indices, runs, found, settings) if indices else _cannot("one architecture only"))
+        for term, indices in questions.items()
     ]
-    rows = [{"kind": "test", **row} for row in rows]
-    return [common | row for row in [*rows, *_variances(found), *_effects(runs, found, settings)]]
 
 
-def _test(
-    term: str, indices: list[int], runs: polars.DataFrame, found: Fit, settings: Mapping[str, Any]
-) -> dict[str, Any]:
+def _test(indices: list[int], runs: polars.DataFrame, found: Fit, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Wald F test that the coefficients at `indices` are all zero, with its bootstrap p."""
     some = found.effects[indices]
     statistic = float(some @ numpy.linalg.solve(found.covariance[numpy.ix_(indices, indices)], some)) / len(indices)
     null = null_statistics(runs, found, indices, settings)
     return {
-        "term": term,
         "statistic": statistic,
         "freedom": len(indices),
         "freedom_residual": found.freedom,

@@ -1,0 +1,154 @@
+"""Simulation table: coverage and size of every interval and test at the sizes studies have.
+
+.venv/bin/python benchmarks/coverage.py [--studies 1000] [--json FILE] [--markdown FILE]
+
+Synthetic studies with known truth (warmup/statistics/simulation.py): paired by seed with intra-class correlation 0.5, 2
+to 10 seeds, 4 and 12 architectures, null and planted, and with what trainings do: one architecture three times as noisy
+(and that one is looked at), no warmup three times as noisy, both, skewed and heavy-tailed noise. A row that fails is
+marked; what fails at a design's own size the workflow reports as "cannot say", or docs/statistics.md names it.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "workflow_scripts"))
+
+from warmup.statistics import intervals  # noqa: E402  (the package is found through the line above)
+from warmup.statistics import simulation_checks as checks  # noqa: E402
+from warmup.statistics.simulation import GRID, Design, planted_optimum  # noqa: E402
+
+LAPTOP = (0.0, 0.02, 0.1, 0.3)
+SEEDS = (2, 3, 5, 10)
+NOISY_CELL = 3.0
+
+
+def grid(seeds: int) -> tuple[float, ...]:
+    """The laptop's four warmups below five seeds, the published seven from there."""
+    return LAPTOP if seeds < 5 else GRID
+
+
+def designs(seeds: int, architectures: int) -> Iterator[tuple[str, Design]]:
+    """The worlds that every interval is held against, by name."""
+    warmups = grid(seeds)
+    name = f"{seeds} seeds, {architectures} architectures, {len(warmups)} warmups"
+    plain = {"seeds": seeds, "architectures": architectures, "warmups": warmups}
+    noisy_cell = [NOISY_CELL] + [1.0] * (architectures - 1)
+    noisy_arm = [NOISY_CELL] + [1.0] * (len(warmups) - 1)
+    planted = planted_optimum(warmups, 0.05, 0.1)
+    yield f"{name}: null", Design(**plain)
+    yield f"{name}: planted", Design(**plain, regret=planted)
+    yield f"{name}: one architecture x3 as noisy (that one)", Design(**plain, regret=planted, cell_spread=noisy_cell)
+    yield f"{name}: no warmup x3 as noisy", Design(**plain, regret=planted, arm_spread=noisy_arm)
+    yield f"{name}: both", Design(**plain, regret=planted, arm_spread=noisy_arm, cell_spread=noisy_cell)
+    yield f"{name}: skewed noise", Design(**plain, regret=planted, noise="skewed")
+    yield f"{name}: heavy tails", Design(**plain, regret=planted, noise="heavy")
+
+
+def plain_intervals(studies: int) -> Iterator[checks.Check]:
+    """Intervals of plain samples: t, Wilson, BCa."""
+    for n in SEEDS:
+        for noise, sample, truth in (
+            ("normal", lambda g, n=n: g.standard_normal(n), 0.0),
+            ("skewed", lambda g, n=n: g.standard_exponential(n), 1.0),
+        ):
+            yield checks.interval_coverage(
+                "paired t", intervals.paired_t, sample, truth, f"{n} values, {noise}", studies
+            )
+    for n in (10, 20, 40):
+        for noise, sample, truth in (
+            ("normal", lambda g, n=n: g.standard_normal(n), 0.0),
+            ("skewed", lambda g, n=n: g.standard_exponential(n), 1.0),
+        ):
+            yield checks.interval_coverage(
+                "BCa",
+                lambda x: intervals.bca(x, resamples=999, guarded=False),
+                sample,
+                truth,
+                f"{n} values, {noise}",
+                studies,
+            )
+    for n in (3, 10, 40):
+        for share in (0.1, 0.3):
+            yield checks.interval_coverage(
+                "Wilson",
+                lambda k, n=n: intervals.wilson(int(k), n),
+                lambda g, n=n, share=share: g.binomial(n, share),
+                share,
+                f"{n} runs, rate {share}",
+                studies,
+            )
+
+
+def all_checks(studies: int, mixed: int) -> Iterator[checks.Check]:
+    """Every row of the table; `mixed` studies for the mixed model, which is slow."""
+    yield from plain_intervals(4 * studies)
+    for seeds, architectures in itertools.product(SEEDS, (4, 12)):
+        for name, design in designs(seeds, architectures):
+            yield from checks.plateau_checks(design, name, studies)
+            yield from checks.difference_checks(design, name, studies)
+            yield checks.crossfit_check(design, name, studies)
+            if design.regrets.any():
+                yield checks.smooth_check(design, 0.05, name, studies)
+            else:
+                yield checks.power_check(design, name, studies)
+                yield checks.family_check(design, name, max(100, studies // 4))
+    for seeds, world in itertools.product(
+        (2, 3, 10), ("null", "one architecture x3 as noisy", "no warmup x3 as noisy")
+    ):
+        warmups = grid(seeds)
+        design = Design(
+            seeds=seeds,
+            architectures=4,
+            tasks=3,
+            warmups=warmups,
+            cell_spread=[NOISY_CELL] * 3 + [1.0] * 9 if "architecture" in world else (),
+            arm_spread=[NOISY_CELL] + [1.0] * (len(warmups) - 1) if "warmup" in world else (),
+        )
+        for grouping in ("world", "seed") if world == "null" else ("world",):
+            name = f"{seeds} seeds, 4 architectures, 3 tasks, {len(warmups)} warmups: {world}"
+            yield from checks.mixed_model_checks(design, name, mixed, grouping)
+
+
+def main() -> None:
+    """Print the table; failures first, then by statistic."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--studies", type=int, default=1000)
+    arguments.add_argument("--mixed", type=int, default=200, help="studies for the mixed model")
+    arguments.add_argument("--json", type=Path)
+    arguments.add_argument("--markdown", type=Path)
+    chosen = arguments.parse_args()
+    found = []
+    for check in all_checks(chosen.studies, chosen.mixed):
+        found.append(check)
+        promised = f"{check.kind} {check.nominal:g}, +- {check.error:.3f}"
+        verdict = "ok  " if check.passes else "FAIL"
+        print(f"{verdict} {check.share:.3f} ({promised})  {check.statistic}: {check.design}", flush=True)
+    table = checks.table(found)
+    print(f"{table['passes'].sum()} of {table.height} pass")
+    if chosen.json:
+        chosen.json.write_text(json.dumps(table.to_dicts(), indent=1) + "\n")
+    if chosen.markdown:
+        chosen.markdown.write_text(markdown(table))
+
+
+def markdown(table: polars.DataFrame) -> str:
+    """The table for docs/statistics.md: a row per statistic and design size, a column per world."""
+    lines = ["| statistic | design | promised | found | |", "|---|---|---|---|---|"]
+    for row in table.iter_rows(named=True):
+        sign = {"coverage": "≥", "size": "≤", "power": "="}[row["kind"]]
+        mark = "" if row["passes"] else "**fails**"
+        lines.append(
+            f"| {row['statistic']} | {row['design']} | {sign} {row['nominal']:.2g} | {row['share']:.3f} | {mark} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""Do intervals cover, do tests keep their size, is the promised power reached? Counted on studies with known truth.
+
+In: a synthetic design and how many studies. Out: rows (CHECKS), one per statistic and design, with the share that was
+found, its Monte-Carlo error, and whether it passes: coverage at least nominal - 2 %, size at most nominal, both within
+two Monte-Carlo errors. Used by benchmarks/coverage.py (the table of docs/statistics.md) and by the slow tests.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import polars
+
+from warmup.statistics import comparisons, intervals, mixed_model, optimum, plateau, power, smooth
+from warmup.statistics.outcomes import Cell, with_outcome
+from warmup.statistics.pairing import paired_errors
+from warmup.statistics.simulation import Design, draw, runs
+
+TOLERANCE = 0.02
+"""Coverage may fall this far short of nominal (issue: at least nominal - 2 %)."""
+
+SETTINGS: dict[str, Any] = {
+    "outcome": "best_validation_loss",
+    "confidence": 0.95,
+    "reference": 0.0,
+    "margins": {"default": {"absolute": 0.02}},
+    "equivalence_margins": None,
+    "pool_below": 5,
+    "bootstrap": {"resamples": 500, "seed": 1},
+    "smooth": {"offset": 0.005},
+    "comparisons": {"against_none": {"reference": 0.0, "warmups": None, "corrected_over": "study"}},
+    "mixed_model": {"spline_freedom": 3},
+    "power": {"target": 0.8, "pilots": {}},
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row: `share` of `count` trials; `kind`: coverage | size | power."""
+
+    statistic: str
+    design: str
+    kind: str
+    nominal: float
+    share: float
+    count: int
+
+    @property
+    def error(self) -> float:
+        """Monte-Carlo standard error of `share`, at its nominal value."""
+        return (self.nominal * (1.0 - self.nominal) / self.count) ** 0.5
+
+    @property
+    def passes(self) -> bool:
+        """Whether the share is what was promised, within two Monte-Carlo errors."""
+        if self.kind == "coverage":
+            return self.share >= self.nominal - TOLERANCE - 2.0 * self.error
+        if self.kind == "size":
+            return self.share <= self.nominal + 2.0 * self.error
+        return abs(self.share - self.nominal) <= TOLERANCE + 2.0 * self.error
+
+    def row(self) -> dict[str, Any]:
+        """As a table row."""
+        return {
+            **{name: getattr(self, name) for name in ("statistic", "design", "kind", "nominal", "share", "count")},
+            "error": self.error,
+            "passes": self.passes,
+        }
+
+
+def table(checks: list[Check]) -> polars.DataFrame:
+    """Checks as a table."""
+    return polars.DataFrame([check.row() for check in checks])
+
+
+def cell_studies(design: Design, studies: int, seed: int) -> Iterator[list[Cell]]:
+    """The cells of independent studies."""
+    warmups = numpy.array(design.warmups)
+    values = draw(design, numpy.random.default_rng(seed), studies)
+    calm = numpy.zeros((design.seeds, len(warmups)), dtype=numpy.bool_)
+    for study in values:
+        yield [
+            Cell(
+                architecture=f"a{index // design.tasks:02d}",
+                task=f"t{index % design.tasks}",
+                recipe="adamw",
+                role="study",
+                steps=design.steps,
+                warmups=warmups,
+                seeds=numpy.arange(design.seeds),
+                values=table,
+                diverged=calm,
+            )
+            for index, table in enumerate(study)
+        ]
+
+
+def interval_coverage(
+    name: str, make: Callable[[Any], intervals.Interval], sample: Callable[[numpy.random.Generator], Any], truth: float,
+    design: str, studies: int, nominal: float = 0.95,
+) -> Check:  # fmt: skip
+    """Coverage of an interval of a plain sample."""
+    generator = numpy.random.default_rng(11)
+    hits = 0
+    for _ in range(studies):
+        found = make(sample(generator))
+        hits += found.low is not None and found.high is not None and found.low <= truth <= found.high
+    return Check(name, design, "coverage", nominal, hits / studies, studies)
+
+
+def plateau_checks(design: Design, name: str, studies: int, which: int = 0) -> list[Check]:
+    """Regret limits of cell `which` hold together; nothing outside the margin is demonstrated; without any effect of
+    warmup the plateau is the whole grid.
+    """
+    truth = design.truth[which]
+    delta = SETTINGS["margins"]["default"]["absolute"]
+    covered = false = whole = 0
+    for cells in cell_studies(design, studies, seed=21):
+        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"])
+        means = cells[which].complete.mean(axis=0)
+        found = plateau.regrets(means, errors.simultaneous_reach(SETTINGS["confidence"]))
+        covered += bool(((found.low <= truth + 1e-12) & (truth <= found.high + 1e-12)).all())
+        false += bool(((found.high <= delta) & (truth > delta)).any())
+        whole += bool((found.low <= delta).all())
+    checks = [
+        Check(
+            "regret limits, all warmups together", name, "coverage", SETTINGS["confidence"], covered / studies, studies
+        ),
+        Check("plateau demonstrated falsely", name, "size", 1.0 - SETTINGS["confidence"], false / studies, studies),
+    ]
+    if not truth.any():
+        checks.append(
+            Check("whole grid not excluded", name, "coverage", SETTINGS["confidence"], whole / studies, studies)
+        )
+    return checks
+
+
+def difference_checks(design: Design, name: str, studies: int, which: int = 0) -> list[Check]:
+    """One paired difference of cell `which`, second warmup against the first: coverage, and the equivalence test's size
+    where the true difference is the margin itself.
+    """
+    truth = float(design.regrets[which, 1] - design.regrets[which, 0])
+    confidence = SETTINGS["confidence"]
+    covered = equivalent = 0
+    for cells in cell_studies(design, studies, seed=22):
+        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"])
+        means = cells[which].complete.mean(axis=0)
+        difference = float(means[1] - means[0])
+        covered += abs(difference - truth) <= errors.reach(confidence)[1, 0]
+        moved = difference - truth + SETTINGS["margins"]["default"]["absolute"]
+        p = comparisons.equivalence_p(moved, SETTINGS["margins"]["default"]["absolute"], errors, 1, 0)
+        equivalent += p <= 1.0 - confidence
+    return [
+        Check("paired difference", name, "coverage", confidence, covered / studies, studies),
+        Check("equivalence test at the margin", name, "size", 1.0 - confidence, equivalent / studies, studies),
+    ]
+
+
+def family_check(design: Design, name: str, studies: int) -> Check:
+    """Share of null studies in which any comparison of the family is called better or worse (Holm)."""
+    settings = {**SETTINGS, "bootstrap": {"resamples": 200, "seed": 1}}
+    wrong = 0
+    for seed in range(studies):
+        found = comparisons.comparisons(runs(design, seed), settings)["verdict"]
+        wrong += found.is_in(["better", "worse"]).any()
+    return Check("family of comparisons (Holm)", name, "size", 0.05, wrong / studies, studies)
+
+
+def smooth_check(design: Design, best: float, name: str, studies: int, which: int = 0) -> Check:
+    """Coverage of the smooth optimum's interval where the truth is a quadratic lowest at `best`."""
+    hits = said = 0
+    for cells in cell_studies(design, studies, seed=23):
+        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"])
+        found = smooth.smooth_optimum(cells[which], errors, SETTINGS).interval
+        if found.low is not None and found.high is not None:
+            said += 1
+            hits += found.low - 1e-6 <= best <= found.high + 1e-6
+    return Check("smooth optimum", name, "coverage", SETTINGS["confidence"], hits / max(1, said), max(1, said))
+
+
+def crossfit_check(design: Design, name: str, studies: int, which: int = 0) -> Check:
+    """Coverage, of the mean true advantage of the warmups chosen on halves of the seeds, by the cross-fitted "
+    "interval."""
+    truth = design.regrets[which]
+    hits = said = 0
+    for cells in cell_studies(design, studies, seed=24):
+        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"])
+        values = cells[which].complete
+        chosen, held_out = optimum.choices(values, 1)
+        weights = held_out / held_out.sum(axis=1, keepdims=True)
+        per_seed = ((values[:, 0, None] - values[:, chosen]) * weights).sum(axis=1)
+        found = optimum.advantage_interval(per_seed, chosen, 0, errors, SETTINGS["confidence"])
+        if found.low is not None and found.high is not None:
+            said += 1
+            hits += found.low <= float((truth[0] - truth[chosen]).mean()) <= found.high
+    return Check("cross-fitted advantage", name, "coverage", SETTINGS["confidence"], hits / max(1, said), max(1, said))
+
+
+def mixed_model_checks(design: Design, name: str, studies: int, grouping: str = "world") -> list[Check]:
+    """Size of the mixed model's two tests in null studies."""
+    wrong: dict[str, list[bool]] = {}
+    for seed in range(studies):
+        part = with_outcome(runs(design, seed))
+        try:
+            found = mixed_model.fit(part, grouping, SETTINGS)
+        except mixed_model.NoModelError:
+            continue
+        for row in mixed_model.tests(part, found, SETTINGS):
+            if row["verdict"] == "ok":
+                wrong.setdefault(row["term"], []).append(row["p"] <= 0.05)
+    return [
+        Check(f"mixed model: {term}", f"{name}, 1 | {grouping}", "size", 0.05, float(numpy.mean(hits)), len(hits))
+        for term, hits in wrong.items()
+    ]
+
+
+def power_check(design: Design, name: str, studies: int) -> Check:
+    """Share of studies that find a planted gap as large as `detectable_gap` promises to find with the target's "
+    "chance."""
+    level = 1.0 - 0.05 / 12.0
+    sd = design.sd * (2.0 * (1.0 - design.icc)) ** 0.5
+    example = next(cell_studies(design, 1, seed=25))
+    errors = paired_errors(example[0], example, SETTINGS["pool_below"])
+    gap = power.detectable_gap(errors, sd / design.seeds**0.5, level, SETTINGS["power"]["target"])
+    found = 0
+    for cells in cell_studies(design, studies, seed=26):
+        errors = paired_errors(cells[0], cells, SETTINGS["pool_below"])
+        means = cells[0].complete.mean(axis=0)
+        found += abs(float(means[1] - means[0]) + gap) > errors.reach(level)[1, 0]
+    return Check("power at the detectable gap", name, "power", SETTINGS["power"]["target"], found / studies, studies)
