@@ -96,7 +96,7 @@ rule leaderboard:
 
 rule claims:
     input:
-        tables(*claim_tables(SETTINGS["claims"], STUDY)),
+        [table_path(name) for name in CLAIM_TABLES],
     output:
         table=multiext(f"{TABLES}/claims", ".parquet", ".csv"),
         page=report(

@@ -1,6 +1,5 @@
 """Rule claims: statistics tables -> the papers' claims with their verdicts, as a table and as a page."""
 
-from pathlib import Path
 from typing import Any
 
 import polars
@@ -12,7 +11,7 @@ from warmup.statistics import claims
 
 def main(job: Any) -> None:
     settings = job.params.settings
-    tables = {Path(path).stem: polars.read_parquet(path) for path in job.input}
+    tables = {name: polars.read_parquet(path) for name, path in zip(settings["tables"], job.input, strict=True)}
     found = claims.claims_table(settings["claims"], tables, settings)
     records.write_table(found, *job.output.table)
     pages.save(pages.claims(found), job.output.page)
