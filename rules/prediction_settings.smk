@@ -21,6 +21,14 @@ PREDICTION_FIGURES = {
 }
 
 
+CLAIM_TABLES = claim_tables(SETTINGS["claims"], STUDY)
+
+
+def table_path(name):
+    """Path of a statistics table of the study, or, as theory/<name>, of one of the model."""
+    return f"{RESULTS if name.startswith('theory/') else TABLES}/{name}.parquet"
+
+
 def prediction_settings(script, *keys):
     """Some keys of the section `prediction`, and the code."""
     return {**{key: PREDICTION[key] for key in keys}, "code": code_of(script)}
@@ -61,6 +69,7 @@ def claim_settings(wildcards):
         "study": STUDY,
         "confidence": SHARED["confidence"],
         "claims": SETTINGS["claims"],
+        "tables": CLAIM_TABLES,
         "code": code_of("claims.py"),
     }
 
