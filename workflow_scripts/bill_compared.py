@@ -1,23 +1,22 @@
 """Rule bill_compared: the bill and the resources of all runs -> the bill against reality."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import polars
 
 from warmup import adapters, records
-from warmup.cost import bill, page, reality, study
+from warmup.cost import bill, page, reality, tables
 
 
 def main(job: Any) -> None:
     choices = job.params.settings
-    rows = study.rows_of(polars.read_parquet(job.input.bill))
+    rows = tables.bill_of(polars.read_parquet(job.input.bill))
     files: dict[tuple[str, str, str], list[Path]] = {}
     for (architecture, task, recipe, *_), path in zip(choices["runs"], job.input.resources, strict=True):
         files.setdefault((architecture, task, recipe), []).append(Path(path))
     measured = reality.compare(choices["settings"], rows, files)
-    records.write_table(polars.DataFrame([asdict(row) for row in measured], schema=study.MEASURED), *job.output.table)
+    records.write_table(tables.of_measured(measured), *job.output.table)
     content = page.html(choices["settings"]["scale"], rows, bill.totals(choices["settings"], rows), measured)
     records.replace_atomically(Path(job.output.page), lambda temporary: temporary.write_text(content))
 

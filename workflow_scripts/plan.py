@@ -6,12 +6,12 @@ from typing import Any
 import polars
 
 from warmup import adapters
-from warmup.cost import bill, page, reality, study
+from warmup.cost import bill, page, reality, tables
 
 
 def main(job: Any) -> None:
     choices = job.params.settings
-    rows = study.rows_of(polars.read_parquet(job.input.bill))
+    rows = tables.bill_of(polars.read_parquet(job.input.bill))
     files = {tuple(cell): [path for path in map(Path, paths) if path.exists()] for cell, paths in choices["resources"]}
     measured = reality.compare(choices["settings"], rows, files)
     totals = bill.totals(choices["settings"], rows)

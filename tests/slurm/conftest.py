@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slurm.cluster import Cluster
-from slurm.study import Study
+from slurm.study import TWO_RUNS, Study
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def undisturbed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Study:
     """Four runs trained on two devices without any disturbance, by `profiles/slurm` and its example of partitions."""
-    study = Study(cluster, tmp_path_factory.mktemp("study") / "undisturbed", "slurm", "drill_undisturbed")
+    study = Study(cluster, tmp_path_factory.mktemp("study") / "undisturbed", "slurm", ("train_all",))
     study.finish(study.start("--slurm-partition-config=tests/slurm/partitions.yaml"))
     return study
 
@@ -34,7 +34,7 @@ def drill(undisturbed: Study, tmp_path: Path) -> Iterator[Callable[[str], Study]
     made: list[Study] = []
 
     def make(profile: str) -> Study:
-        made.append(undisturbed.without_runs(tmp_path / "study", profile, "drill"))
+        made.append(undisturbed.without_runs(tmp_path / "study", profile, TWO_RUNS))
         return made[-1]
 
     yield make

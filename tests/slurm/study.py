@@ -20,6 +20,9 @@ LEFT_OUT = shutil.ignore_patterns(
 )
 CONFIGURATION = ("tests/config.tiny.yaml", "tests/slurm/study.yaml")
 AXES = ("architecture", "task", "recipe", "warmup", "seed")
+RUN = "results/tiny/runs/architecture=gpt2/task=series/recipe=adamw/warmup={warmup}/seed=0/summary.json"
+TWO_RUNS = (RUN.format(warmup="0"), RUN.format(warmup="0.25"))
+"""What a drill trains."""
 PATIENCE = 600  # seconds for anything awaited: a loaded machine is no failure
 
 LINE = re.compile(r"^(\d\d):(\d\d):(\d\d) (.*)$")
@@ -83,21 +86,21 @@ def _before(early: int, late: int) -> bool:
 class Study:
     """A study of `CONFIGURATION` in `folder`, run through a SLURM profile on `cluster`."""
 
-    def __init__(self, cluster: Cluster, folder: Path, profile: str, study: str = "drill") -> None:
+    def __init__(self, cluster: Cluster, folder: Path, profile: str, targets: tuple[str, ...]) -> None:
         self.cluster = cluster
         self.folder = folder
         self.profile = profile
-        self.study = study
+        self.targets = targets
         self._started: list[subprocess.Popen[bytes]] = []
         if not folder.exists():
             shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
 
-    def without_runs(self, folder: Path, profile: str, study: str) -> "Study":
+    def without_runs(self, folder: Path, profile: str, targets: tuple[str, ...]) -> "Study":
         """A study in a copy of this one's folder that has its data and checked models, but no run."""
         shutil.copytree(
             self.folder, folder, ignore=shutil.ignore_patterns("runs", "checkpoints", "slurm_logs", "locks")
         )
-        return Study(self.cluster, folder, profile, study)
+        return Study(self.cluster, folder, profile, targets)
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Snakemake in the background, output to snakemake.out."""
@@ -137,14 +140,14 @@ class Study:
             str(Path(sys.executable).with_name("snakemake")),
             f"--profile=profiles/{self.profile}",
             "--configfile", *CONFIGURATION,
-            f"--config=study={self.study}",
             "--set-resources=train:gpu=1",
             "--slurm-status-command=squeue",
             "--slurm-init-seconds-before-status-checks=1",
             "--slurm-keep-successful-logs",
             "--latency-wait=10",
             *arguments,
-            "train_all",
+            "--",
+            *self.targets,
         ]  # fmt: skip
 
     def environment(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from warmup import configuration, grid, registry
 from warmup.architectures import model
-from warmup.cost import bill, expected_data, network, page, reality, study
+from warmup.cost import bill, expected_data, network, page, reality, study, tables
 from warmup.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,7 +176,7 @@ def test_bill_of_the_paper_scale_covers_840_runs() -> None:
     assert totals.runs == sum(row.runs for row in rows) == 840
     assert totals.hours == pytest.approx(sum(row.total_hours for row in rows))
     assert totals.wall_hours >= totals.hours / totals.count
-    assert study.rows_of(study.table(rows)) == rows
+    assert tables.bill_of(tables.of_bill(rows)) == rows
     printed = page.text("paper", rows, totals, [])
     assert "840 runs on NVIDIA A100" in printed
     assert all(row.architecture in page.html("paper", rows, totals, []) for row in rows)

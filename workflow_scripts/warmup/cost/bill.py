@@ -5,7 +5,7 @@ totals. Units: FLOP, seconds, hours, GB = 1e9 bytes.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -136,11 +136,6 @@ def totals(settings: Mapping[str, Any], bill: list[Row]) -> Totals:
         checkpoint_gb=largest * min(count, sum(row.runs for row in bill)),
         data_gb=sum(_data_gb(settings, task) for task in {row.task for row in bill}),
     )
-
-
-def as_records(bill: list[Row]) -> list[dict[str, Any]]:
-    """The rows as mappings, for a table."""
-    return [asdict(row) for row in bill]
 
 
 def _row(settings: Mapping[str, Any], cell: tuple[str, str, str], runs: int, network: Any, note: str) -> Row:
