@@ -42,7 +42,7 @@ def claims(table: polars.DataFrame) -> str:
         reason = f'<div class="small">{_text(row["reason"])}</div>' if row["reason"] else ""
         body.append(
             f"<tr><td>{_text(row['source'])}</td><td>“{_text(row['statement'])}”</td><td>{_text(row['claimed'])}</td>"
-            f"<td>{_text(row['measured']) or '–'}</td><td>{_text(row['test'])}</td>"
+            f"<td>{_text(row['measured']).replace('; ', '<br>') or '–'}</td><td>{_text(row['test'])}</td>"
             f'<td><span class="tag {tag}">{_text(row["verdict"])}</span>{reason}</td></tr>'
         )
     head = "".join(
