@@ -104,7 +104,7 @@ def test_an_empty_or_tiny_study_says_what_it_cannot(design: synthetic.Design, tm
 
 
 def test_the_interactive_chart_holds_every_cell(full: dict[str, polars.DataFrame]) -> None:
-    values = prediction.interactive(full, LABELS).to_dict()["layer"][0]["data"]["values"]
+    values = prediction.interactive(full, LABELS).to_dict()["data"]["values"]
     assert len(values) == 8
     assert {row["architecture"] for row in values} == {"GPT-2", "net01", "net02", "net03"}
     assert all(row["spike_ratio"] > 0 for row in values)
