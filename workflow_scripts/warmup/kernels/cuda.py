@@ -1,0 +1,112 @@
+"""Kernels on NVIDIA GPUs: other people's, found, checked and put in place.
+
+Mamba's and Jamba's come from mamba-ssm and causal-conv1d; transformers takes them by itself when they can be imported,
+and otherwise loops over steps in Python, which no one who asks for a GPU wants. RWKV-4's WKV comes from fla-core
+(Triton): transformers itself would fetch a binary from the internet while it builds the model, or else loop.
+"""
+
+import functools
+import importlib
+from collections.abc import Callable, Sequence
+from types import ModuleType
+
+import torch
+
+from warmup.errors import EnvironmentProblemError
+from warmup.kernels.wkv import EMPTY_SCALE
+
+_NEEDS = {
+    "mamba_selective_scan": {
+        "mamba-ssm": ("mamba_ssm.ops.selective_scan_interface", "selective_scan_fn"),
+        "causal-conv1d": ("causal_conv1d", "causal_conv1d_fn"),
+    },
+    "rwkv_linear_attention": {"fla-core": ("fla.ops.rwkv4", "fused_recurrent_rwkv4")},
+}
+"""Function of a modelling module -> package that replaces it on a GPU -> where its function is."""
+
+_HOW = {
+    "mamba-ssm": 'pip install --no-build-isolation "mamba-ssm>=2.2" "causal-conv1d>=1.5"  (they are compiled for the '
+    "installed PyTorch: the CUDA toolkit's nvcc must be there, or a wheel from their GitHub releases)",
+    "fla-core": 'pip install "fla-core>=0.4" einops triton',
+}
+_HOW["causal-conv1d"] = _HOW["mamba-ssm"]
+
+
+def install(module: ModuleType, replace: Callable[[ModuleType, str, Callable], None]) -> list[str]:
+    """Checks the kernels that a modelling module of transformers needs on a GPU, and puts those in place that it would
+    not take by itself; returns their names. Raises EnvironmentProblemError if one is missing or cannot be loaded."""
+    installed = []
+    for function, packages in _NEEDS.items():
+        if hasattr(module, function):
+            for package, (path, name) in packages.items():
+                _require(package, path, name, module)
+                installed.append(f"{module.__name__.rpartition('.')[2]}.{function}: {package}")
+    if hasattr(module, "rwkv_linear_attention"):
+        replace(module, "rwkv_linear_attention", rwkv_stand_in)
+        replace(module, "load_wkv_cuda_kernel", _no_download)
+    return installed
+
+
+def _require(package: str, path: str, name: str, module: ModuleType) -> None:
+    try:
+        getattr(importlib.import_module(path), name)
+    except (ImportError, OSError, AttributeError, RuntimeError) as error:
+        model = module.__name__.rpartition("modeling_")[2]
+        raise EnvironmentProblemError(
+            f"training.device is cuda and the model type is {model}, which needs {package}, but it cannot be loaded "
+            f"({error}). To get it: {_HOW[package]}; envs/train.yaml and the containers have it. Or set "
+            "training.device to cpu: there the kernels of this workflow do its work."
+        ) from error
+
+
+def wkv(
+    time_decay: torch.Tensor,
+    time_first: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    state: Sequence[torch.Tensor] | None = None,
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """WKV by fla-core's operator, in float32 whatever autocast says: the states it keeps need their scale exactly.
+
+    Shapes and formula: see warmup.kernels.wkv. Output in the dtype of `key`; state [batch, channels] each, float32.
+    """
+    operator = importlib.import_module("fla.ops.rwkv4").fused_recurrent_rwkv4
+    batch, _, channels = key.shape
+    if state is None:
+        before = torch.zeros(batch, 3, 1, channels, device=key.device)
+        before[:, 2] = EMPTY_SCALE
+    else:
+        before = torch.stack([part.float() for part in state], dim=1).unsqueeze(2)
+    tensors = (x.float().contiguous() for x in (time_decay, time_first, key, value))
+    out, after = operator(*tensors, before)
+    return out.to(key.dtype), list(after[:, :, 0].unbind(1))
+
+
+def rwkv_stand_in(reference: Callable) -> Callable:
+    """Function in the place of `rwkv_linear_attention`; tensors that are not all on a GPU go to `reference`."""
+
+    @functools.wraps(reference)
+    def rwkv_linear_attention(
+        time_decay: torch.Tensor,
+        time_first: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        state: Sequence[torch.Tensor] | None = None,
+        return_state: bool = False,
+    ) -> tuple[torch.Tensor, Sequence[torch.Tensor] | None]:
+        if any(x.device.type != "cuda" for x in (time_decay, time_first, key, value)):
+            return reference(time_decay, time_first, key, value, state=state, return_state=return_state)
+        out, after = wkv(time_decay, time_first, key, value, state)
+        return out, after if return_state or state is not None else None
+
+    return rwkv_linear_attention
+
+
+def _no_download(reference: Callable) -> Callable:
+    """Function in the place of `load_wkv_cuda_kernel`; transformers notes the error and goes on."""
+
+    @functools.wraps(reference)
+    def load_wkv_cuda_kernel(context_length: int) -> None:
+        raise ImportError(f"fla-core's operator is used instead (context length {context_length})")
+
+    return load_wkv_cuda_kernel
