@@ -41,7 +41,7 @@ def test_paired_t_with_a_pooled_variance_uses_its_degrees_of_freedom() -> None:
 
 
 def test_bca_agrees_with_scipy_when_it_may_speak() -> None:
-    sample = numpy.random.default_rng(1).exponential(size=40)
+    sample = numpy.random.default_rng(1).exponential(size=60)
     found = intervals.bca(sample, 0.95, seed=5)
     expected = stats.bootstrap((sample,), numpy.mean, method="BCa", rng=numpy.random.default_rng(5)).confidence_interval
     assert (found.low, found.high) == (expected.low, expected.high)
@@ -94,8 +94,8 @@ def test_an_untested_member_still_counts_in_the_family() -> None:
         (intervals.paired_t([0.1 + 0.2, 0.3, 0.3]), "do not vary"),
         (intervals.wilson(0, 0), "no trials"),
         (intervals.bca(SAMPLE), "BCa needs"),
-        (intervals.bca([0.1] * 30), "do not vary"),
-        (intervals.bca(range(30), 1 - 0.05 / 12), "cannot reach"),
+        (intervals.bca([0.1] * 50), "do not vary"),
+        (intervals.bca(range(50), 1 - 0.05 / 12), "cannot reach"),
         (intervals.percentile([numpy.nan] * 10 + [1.0] * 90, 1.0, n=5), "undefined"),
         (intervals.max_t([[1.0, 2.0]], [[1.0, -1.0]])[0], "no spread"),
         (intervals.max_t([[1.0, 2.0], [2.0, 3.0]], [[1.0, -1.0]])[0], "do not vary"),

@@ -20,7 +20,7 @@ CANNOT_SAY = "cannot say"
 MAX_T_DRAWS = 40_000
 """Simulated studies behind a max-t critical value; the 95 % point is then known to about 0.02."""
 
-BCA_MINIMUM = ((0.90, 20), (0.95, 20))
+BCA_MINIMUM = ((0.90, 40), (0.95, 40))
 """(confidence, fewest values) where BCa covers at least the nominal less 2 % (simulation table, docs/statistics.md).
 
 Asked for a higher confidence than the last entry, BCa cannot say: its tails come from too few distinct resamples."""

@@ -85,14 +85,20 @@ class PairedErrors:
         return (above + 1.0) / (len(null) + 1.0)
 
     def power(self, gap: float, error: float, confidence: float) -> float:
-        """Chance that a difference is found at `confidence` if it truly is `gap`, with true standard error `error`."""
+        """Chance of finding, at `confidence` and with its sign, a difference that truly is `gap` > 0.
+
+        `error` is its true standard error. Noncentral t, or its simulated counterpart where cells are pooled.
+        """
         shift = gap / error
         if not self.peers:
-            freedom, critical = self.seeds - 1, t_quantile(0.5 + confidence / 2.0, self.seeds - 1)
-            return float(1.0 - special.nctdtr(freedom, shift, critical) + special.nctdtr(freedom, shift, -critical))
-        null = self._null()
-        critical = float(numpy.quantile(null.single, confidence))
-        return float((numpy.abs(null.normal + shift) > critical * null.ratio).mean())
+            critical = t_quantile(0.5 + confidence / 2.0, self.seeds - 1)
+            chance = 1.0 - float(special.nctdtr(self.seeds - 1, shift, critical))
+        else:
+            null = self._null()
+            chance = float((null.normal + shift > float(numpy.quantile(null.single, confidence)) * null.ratio).mean())
+        if not 0.0 <= chance <= 1.0:
+            raise ArithmeticError(f"the noncentral t distribution failed at df {self.seeds - 1}, shift {shift:g}")
+        return chance
 
     def ratio_draws(self, draws: int, generator: numpy.random.Generator) -> Floats:
         """Draws [draws] of estimated over true standard error of one difference."""

@@ -13,7 +13,7 @@ from scipy import special
 
 from warmup.statistics.intervals import Floats, Interval, percentile, unknown
 from warmup.statistics.outcomes import Cell
-from warmup.statistics.pairing import PairedErrors
+from warmup.statistics.pairing import PairedErrors, residual_mean_square
 
 FEWEST_WARMUPS = 4
 """A quadratic through three points fits whatever they are."""
@@ -70,7 +70,7 @@ def smooth_optimum(cell: Cell, errors: PairedErrors, settings: Mapping[str, Any]
         return SmoothOptimum(unknown(reason, n=errors.seeds, confidence=confidence))
     x = axis(cell.warmups, offset)
     means = values.mean(axis=0)
-    misfit = lack_of_fit(means, x, errors)
+    misfit = lack_of_fit(values, x)
     if misfit < MISFIT:
         reason = f"a quadratic in log(W + W0) does not fit (p = {misfit:.1g})"
         return SmoothOptimum(unknown(reason, n=errors.seeds, confidence=confidence))
@@ -94,14 +94,14 @@ def smooth_optimum(cell: Cell, errors: PairedErrors, settings: Mapping[str, Any]
     )
 
 
-def lack_of_fit(means: Floats, x: Floats, errors: PairedErrors) -> float:
-    """p of the F test that arm `means` [arms] lie on a quadratic in `x` [arms], given their paired errors."""
-    arms = len(means)
-    left = numpy.linalg.qr(numpy.vander(x, 3), mode="complete")[0][:, 3:]  # what no quadratic reaches [arms, arms - 3]
-    covariance = left.T @ (-0.5 * errors.errors**2) @ left  # equals left' Cov(means) left, as left sums to 0
-    away = left.T @ means
-    statistic = float(away @ numpy.linalg.pinv(covariance, hermitian=True) @ away) / (arms - 3)
-    return float(special.fdtrc(arms - 3, (errors.seeds - 1) * (arms - 1), max(0.0, statistic)))
+def lack_of_fit(values: Floats, x: Floats) -> float:
+    """p of the F test that the arms of `values` [seeds, arms] lie on a quadratic in `x` [arms], seeds taken out."""
+    seeds, arms = values.shape
+    beyond = numpy.linalg.qr(numpy.vander(x, 3), mode="complete")[0][
+        :, 3:
+    ]  # what no quadratic reaches [arms, arms - 3]
+    square = seeds * float(((values.mean(axis=0) @ beyond) ** 2).sum()) / (arms - 3)
+    return float(special.fdtrc(arms - 3, (seeds - 1) * (arms - 1), square / residual_mean_square(values)))
 
 
 def parametric_draws(errors: PairedErrors, resamples: int, seed: int) -> Floats:

@@ -1,0 +1,124 @@
+"""The answer in sentences and the methods paragraph: computed, complete, and honest about what is missing."""
+
+from typing import Any
+
+import docutils.core
+import numpy
+import polars
+import pytest
+from statistics_settings import statistics
+
+from warmup.statistics import answers, comparisons, methods, mixed_model, optimum, outcomes, plateau, power
+from warmup.statistics.simulation import Design, planted_optimum, runs
+
+WARMUPS = (0.0, 0.02, 0.1, 0.3)
+WORDS = {
+    "labels": {"a00": "GPT-2", "a01": "Mamba", "t0": "text", "t1": "digits"},
+    "units": {"t0": "nats"},
+    "outcome": "best_validation_loss",
+    "offset": 0.005,
+    "confidence": 0.95,
+    "scale": "laptop",
+}
+
+
+def tables(table: polars.DataFrame, settings: dict[str, Any] | None = None) -> dict[str, polars.DataFrame]:
+    """Every table that the report reads."""
+    settings = settings or statistics(bootstrap={"resamples": 300, "seed": 1})
+    sets, regrets = plateau.plateaus(table, settings)
+    return {
+        "runs": table,
+        "arms": outcomes.arms(table),
+        "optima": optimum.optima(table, settings),
+        "crossfit": optimum.crossfit(table, settings),
+        "plateaus": sets,
+        "regrets": regrets,
+        "comparisons": comparisons.comparisons(table, settings),
+        "power": power.power_table(table, settings),
+        "mixed_model": mixed_model.mixed_model(table, settings),
+    }
+
+
+def study(**changes: Any) -> polars.DataFrame:
+    regret = numpy.repeat([planted_optimum(WARMUPS, 0.1, 1.0), planted_optimum(WARMUPS, 0.0, 0.0)], 2, axis=0)
+    design = Design(**{"architectures": 2, "tasks": 2, "seeds": 10, "warmups": WARMUPS, "regret": regret, **changes})
+    return runs(design, seed=9)
+
+
+def test_sentences_say_what_the_tables_hold() -> None:
+    found = tables(study())
+    text = " ".join(answers.sentences(found, WORDS))
+    assert "scale laptop, 160 runs of 2 architectures on 2 tasks" in text and "n = 10 seeds" in text
+    assert "no run diverged" in text and "warmups of 0, 2, 10 and 30 % of training" in text
+    row = found["plateaus"].filter(architecture="a00", task="t0").row(0, named=True)
+    assert row["not_excluded"] == [0.1]
+    assert "For GPT-2 on text the plateau is 10 % alone (demonstrated for 10 %" in text
+    assert "For Mamba on text the plateau takes in the whole grid, 0 % to 30 %" in text
+    assert "excluded from the plateau in 2 of 4 cells" in text
+
+
+def test_every_cell_has_its_sentence_under_its_task() -> None:
+    found = answers.answers(tables(study()), WORDS)
+    assert [answer.heading for answer in found] == ["In short", "text", "digits", "The study as a whole"]
+    assert [len(answer.sentences) for answer in found[1:3]] == [2, 2]
+
+
+def test_a_gap_in_the_plateau_is_not_papered_over() -> None:
+    row = {"whole_grid": False, "not_excluded": [0.0, 0.1], "not_excluded_contiguous": False}
+    assert answers._extent(row) == "has a gap: 0 and 10 %"
+    row = {"whole_grid": False, "not_excluded": [0.0, 0.02], "not_excluded_contiguous": True}
+    assert answers._extent(row) == "reaches from 0 % to 2 %"
+
+
+def test_censoring_is_said_in_words() -> None:
+    table = study(regret=-0.2 * numpy.log(numpy.array(WARMUPS) + 0.005))
+    text = " ".join(answers.sentences(tables(table), WORDS))
+    assert "the fitted curve still falls at the largest warmup, so its optimum may lie beyond" in text
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (study(seeds=1), "one seed has no spread"),
+        (study().with_columns(status=polars.lit("diverged")), "every run diverged"),
+    ],
+)
+def test_what_cannot_be_said_is_said_with_its_reason(table: polars.DataFrame, reason: str) -> None:
+    sentences = answers.sentences(tables(table), WORDS)
+    cells = [sentence for sentence in sentences if sentence.startswith("For ")]
+    assert len(cells) == 4
+    assert all("cannot say how much warmup is needed" in cell and reason in cell for cell in cells)
+    assert any(f"It cannot say how much warmup is needed: {reason}" in sentence for sentence in sentences)
+    assert not any("None" in sentence or "nan" in sentence for sentence in sentences)
+
+
+def test_stale_and_diverged_runs_are_counted() -> None:
+    table = study(divergence=0.5).with_columns(stale=polars.col("seed") == 0)
+    first = answers.sentences(tables(table), WORDS)[0]
+    diverged = table.filter(status="diverged").height
+    assert f"{diverged} runs diverged and count as such" in first
+    assert "16 runs would come out otherwise with the present code or settings" in first
+
+
+def test_the_text_is_valid_restructured_text() -> None:
+    found = tables(study(divergence=0.3))
+    text = (
+        answers.restructured_text(answers.answers(found, WORDS))
+        + "\n"
+        + methods.restructured_text(found, WORDS, statistics())
+    )
+    options = {"halt_level": 2, "report_level": 2}
+    html = docutils.core.publish_string(text, writer="html5", settings_overrides=options).decode()
+    assert html.count("<li>") >= 4 and "In short" in html
+
+
+def test_methods_name_what_was_done_and_nothing_else() -> None:
+    found = tables(study())
+    settings = statistics(margins={"default": {"relative": 0.02}, "t1": {"absolute": 0.1}})
+    text = methods.restructured_text(found, WORDS, settings)
+    assert "We trained GPT-2, Mamba on text, digits" in text and "0, 2, 10, 30 % of 1,000 steps" in text
+    assert "10 seeds each (160 runs, scale laptop)" in text
+    assert "default: 2 % of the best mean; t1: 0.1" in text and "each cell's own, paired by seed" in text
+    assert "pooled" not in text and "12 comparisons per study" in text
+    few = methods.restructured_text(tables(study(seeds=3)), WORDS, settings)
+    assert "pooled in shape over the cells of a task" in few

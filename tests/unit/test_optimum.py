@@ -1,0 +1,155 @@
+"""Optimum, smooth optimum and cross-fitted advantage."""
+
+import numpy
+import polars
+import pytest
+from statistics_settings import statistics
+
+from warmup.statistics import optimum, smooth
+from warmup.statistics.outcomes import cells
+from warmup.statistics.pairing import paired_errors
+from warmup.statistics.simulation import GRID, Design, draw, planted_optimum, runs
+
+
+def study(best: float, strength: float = 0.3, seeds: int = 6, sd: float = 0.01, **changes: object) -> polars.DataFrame:
+    design = Design(architectures=2, seeds=seeds, regret=planted_optimum(GRID, best, strength), sd=sd, **changes)  # type: ignore[arg-type]
+    return runs(design, seed=3)
+
+
+def test_a_clear_optimum_is_found_in_fractions_and_steps() -> None:
+    found = optimum.optima(study(0.05, steps=999), statistics())
+    assert found["optimum"].to_list() == [0.05, 0.05] and found["optimum_steps"].to_list() == [50, 50]
+    for row in found.iter_rows(named=True):
+        assert row["smooth_optimum_low"] < 0.05 < row["smooth_optimum_high"]
+        assert row["smooth_optimum"] == pytest.approx(0.05, rel=0.3) and row["censoring"] == "none"
+        assert not row["interval_reaches_smallest"] and not row["interval_reaches_largest"]
+        assert row["gap_to_next"] > 0 and row["verdict"] == "ok"
+
+
+def test_ties_go_to_the_smaller_warmup_and_are_counted() -> None:
+    table = study(0.05, seeds=3)
+    noise = polars.col("seed") * 0.01 + polars.col("warmup") * polars.col("seed") * 0.001
+    even = table.with_columns(best_validation_loss=2.0 + noise)
+    shared = even.with_columns(
+        polars.when(polars.col("warmup") <= 0.01)
+        .then(2.0 + 0.01 * polars.col("seed"))
+        .otherwise(3.0 + noise)
+        .alias("best_validation_loss")
+    )
+    # three arms tie exactly: differences between them do not vary, so nothing can be said about regret, and it says so
+    row = optimum.optima(shared, statistics()).row(0, named=True)
+    assert row["verdict"] == "cannot say" and "do not vary" in row["note"]
+    assert optimum.argmin(numpy.array([2.0, 1.0, 1.0])) == 1
+
+
+def test_tied_means_with_spread_are_reported() -> None:
+    table = study(0.05, seeds=2).filter(polars.col("warmup").is_in([0.0, 0.05, 0.2]))
+    losses = {(0.0, 0): 1.0, (0.0, 1): 2.0, (0.05, 0): 2.0, (0.05, 1): 1.0, (0.2, 0): 3.0, (0.2, 1): 5.0}
+    keys = zip(table["warmup"], table["seed"], strict=True)
+    tied = table.with_columns(polars.Series("best_validation_loss", [losses[key] for key in keys]))
+    row = optimum.optima(tied, statistics()).row(0, named=True)
+    assert (row["optimum"], row["tied"]) == (0.0, 2) and "tied with 1 larger" in row["note"]
+
+
+def test_secondary_outcomes_and_the_metric_stand_beside() -> None:
+    table = study(0.05).with_columns(final_validation_loss=polars.col("warmup") + 0.01 * polars.col("seed"))
+    row = optimum.optima(table, statistics()).row(0, named=True)
+    assert row["optimum_by_best_validation_loss"] == 0.05 and row["optimum_by_final_validation_loss"] == 0.0
+    at = table.filter(architecture="a00", warmup=0.05)["best_metric"].mean()
+    assert row["metric"] == "perplexity" and row["metric_at_optimum"] == pytest.approx(at)
+    assert row["metric_at_reference"] > row["metric_at_optimum"]
+
+
+@pytest.mark.parametrize(("slope", "flag", "end"), [(0.1, "left", 0.0), (-0.1, "right", 0.2)])
+def test_an_optimum_at_the_grids_end_is_flagged_as_censored(slope: float, flag: str, end: float) -> None:
+    falling = runs(Design(architectures=2, seeds=6, regret=slope * numpy.log(numpy.array(GRID) + 0.005), sd=0.01))
+    row = optimum.optima(falling, statistics()).row(0, named=True)
+    assert row["censoring"] == flag and row["smooth_optimum"] == pytest.approx(end)
+    assert row["interval_reaches_smallest" if flag == "left" else "interval_reaches_largest"]
+
+
+def test_the_lowest_point_of_a_quadratic_is_exact_and_stays_in_the_grid() -> None:
+    x = smooth.axis(numpy.array(GRID), 0.005)
+    curves = numpy.stack([(x - 0.3) ** 2, 2.0 - x**2 + x, (x - 50.0) ** 2, -((x + 0.1) ** 2)])
+    assert smooth.lowest_point(curves, x) == pytest.approx([0.3, x.min(), x.max(), x.max()])
+
+
+def test_equal_data_give_equal_intervals() -> None:
+    first, second = (optimum.optima(study(0.02), statistics()) for _ in range(2))
+    assert first.equals(second)
+
+
+def test_a_curve_that_is_no_quadratic_has_no_smooth_optimum() -> None:
+    table = study(0.05)
+    jagged = table.with_columns(
+        best_validation_loss=polars.col("best_validation_loss")
+        + polars.when(polars.col("warmup").is_in([0.005, 0.02, 0.08])).then(0.5).otherwise(0.0)
+    )
+    row = optimum.optima(jagged, statistics()).row(0, named=True)
+    assert row["smooth_optimum"] is None and "does not fit" in row["smooth_note"]
+    assert row["optimum"] is not None
+
+
+def test_lack_of_fit_keeps_its_size() -> None:
+    design = Design(architectures=1, seeds=3, regret=planted_optimum(GRID, 0.05, 0.1))
+    x = smooth.axis(numpy.array(GRID), 0.005)
+    values = draw(design, numpy.random.default_rng(6), 1000)[:, 0]
+    share = float(numpy.mean([smooth.lack_of_fit(each, x) < 0.05 for each in values]))
+    assert share == pytest.approx(0.05, abs=0.021), "three Monte-Carlo errors"
+
+
+def test_parametric_draws_have_the_paired_errors_as_their_spread() -> None:
+    everything = cells(study(0.05, seeds=60))
+    errors = paired_errors(everything[0], everything, 5)
+    draws = smooth.parametric_draws(errors, 40_000, seed=1)
+    found = numpy.sqrt(((draws[:, :, None] - draws[:, None, :]) ** 2).mean(axis=0))
+    off = ~numpy.eye(len(GRID), dtype=bool)
+    assert found[off] / errors.errors[off] == pytest.approx(1.0, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (study(0.05, seeds=1), "one seed"),
+        (study(0.05).filter(polars.col("warmup") < 0.02), "needs 4 warmups"),
+        (study(0.05, divergence=0.5), "diverged"),
+    ],
+)
+def test_a_smooth_optimum_that_cannot_be_given_says_why(table: polars.DataFrame, reason: str) -> None:
+    row = optimum.optima(table, statistics()).row(0, named=True)
+    assert row["smooth_optimum_low"] is None and row["censoring"] is None
+    assert row["smooth_note"].startswith("cannot say: ") and reason in row["smooth_note"]
+
+
+def test_halvings_are_all_halvings_and_select_on_one_half_only() -> None:
+    values = numpy.random.default_rng(1).normal(size=(5, 3))
+    chosen, held_out = optimum.choices(values, seed=0)
+    assert held_out.shape == (5, 20) and set(held_out.sum(axis=0)) == {2.0, 3.0}
+    for arm, held in zip(chosen, held_out.T, strict=True):
+        assert arm == values[held == 0.0].mean(axis=0).argmin()
+    assert optimum.choices(numpy.random.default_rng(1).normal(size=(30, 3)), 0)[0].shape == (optimum.MOST_SPLITS,)
+
+
+def test_the_advantage_is_honest_where_warmup_does_nothing() -> None:
+    honest, naive = [], []
+    for seed in range(60):
+        row = optimum.crossfit(runs(Design(architectures=1, seeds=6, sd=0.1), seed), statistics()).row(0, named=True)
+        naive.append(row["naive_advantage"])
+        honest.append(row["advantage"])
+    assert min(naive) >= 0.0 and numpy.mean(naive) > 0.04
+    assert abs(numpy.mean(honest)) < 0.03
+
+
+def test_the_advantage_of_a_clear_optimum_is_what_was_planted() -> None:
+    row = optimum.crossfit(study(0.05), statistics()).row(0, named=True)
+    truth = float(numpy.ptp(planted_optimum(GRID, 0.05, 0.3)[[0, 4]]))
+    assert row["advantage_low"] < truth < row["advantage_high"] and row["agreement"] == 1.0
+
+
+def test_an_advantage_that_cannot_be_measured_says_why() -> None:
+    at_reference = optimum.crossfit(study(0.0, 3.0), statistics()).row(0, named=True)
+    assert at_reference["advantage"] == 0.0 and "chose the reference itself" in at_reference["note"]
+    absent = optimum.crossfit(study(0.05).filter(polars.col("warmup") > 0), statistics()).row(0, named=True)
+    assert absent["verdict"] == "cannot say" and "reference warmup 0 was not run" in absent["note"]
+    single = optimum.crossfit(study(0.05, seeds=1), statistics()).row(0, named=True)
+    assert single["advantage"] is None and "one seed" in single["note"]
