@@ -2,8 +2,9 @@
 
 import ctypes
 
-_GLIBC_OPTIONS = {-1: 2**31 - 1, -3: 2**30}
-"""mallopt's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, in bytes: never shrink, take tensors below 1 GB from the heap."""
+_GLIBC_OPTIONS = {-1: 2**31 - 1, -3: 2**25}
+"""mallopt's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, in bytes: never shrink, take tensors up to 32 MB (glibc's limit)
+from the heap."""
 
 
 def keep_freed() -> bool:
