@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from warmup import adapters, provenance, records
+from warmup import adapters, records, staleness
 from warmup.statistics import outcomes
 
 
 def main(job: Any) -> None:
     settings = job.params.settings
-    stale = provenance.stale_runs(settings["expected"])
+    stale = staleness.stale_runs(settings["expected"])
     records.write_table(outcomes.runs_table(job.input, roles=settings["roles"], stale=stale), *job.output)
 
 

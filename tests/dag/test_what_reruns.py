@@ -64,8 +64,9 @@ def test_the_statistics_of_the_optimum_rerun_from_there_on_and_train_nothing(stu
     assert not found & {"prepare_data", "check_models", "train", "probe_run", "runs_table", "spike_ratios"}
 
 
-def test_code_that_only_mamba_uses_trains_mamba_alone(study: Study) -> None:
-    study.append("architectures/families/mamba.py", EDIT)
+@pytest.mark.parametrize("module", ["architectures/families/mamba.py", "kernels/selective_scan.py"])
+def test_code_that_only_mamba_uses_trains_mamba_alone(study: Study, module: str) -> None:
+    study.append(module, EDIT)
     plan = study.plan()
     assert [run["architecture"] for run in trainings(plan)] == ["mamba"] * 4
     assert {"runs_table", "optima"} <= rules(plan)
@@ -84,8 +85,10 @@ def test_an_edited_schedule_trains_only_recipes_that_use_it(study: Study) -> Non
     assert [run["recipe"] for run in trainings(study.plan())] == ["wsd"] * 4
 
 
-def test_an_unused_schedule_trains_nothing(study: Study) -> None:
-    study.append("schedules/inverse_square_root.py", EDIT)
+def test_code_that_no_run_uses_trains_nothing(study: Study) -> None:
+    unused = ["schedules/inverse_square_root.py", "optimizers/adamw2.py", "architectures/families/rwkv.py"]
+    for module in [*unused, "kernels/wkv.py", "tasks/forecasting.py", "tasks/sources/etth1.py"]:
+        study.append(module, EDIT)
     assert trainings(study.plan()) == []
 
 
@@ -154,8 +157,9 @@ def test_labels_train_nothing(study: Study) -> None:
 
 
 def test_how_a_training_is_operated_trains_nothing(study: Study) -> None:
+    """Pages that show the configuration, or the bill of it, are made again."""
     operated = {"training": {"checkpoint_minutes": 1, "checkpoint_steps": 3}, "checkpoints": "elsewhere"}
-    assert study.plan(configuration=operated).jobs == []
+    assert rules(study.plan(configuration=operated)) <= {"setup", "bill", "bill_compared"}
 
 
 def test_resource_requests_rerun_nothing(study: Study) -> None:
