@@ -346,3 +346,10 @@ def test_no_rule_of_this_workflow_leaves_an_import_in_doubt() -> None:
     scripts = sorted(provenance.ROOT.glob("*.py"))
     assert scripts
     assert {script.name: provenance.doubts(script) for script in scripts if provenance.doubts(script)} == {}
+
+
+def test_code_of_several_scripts_merged_is_not_taken_for_changed() -> None:
+    """What a training records is the code of the preparation and of the training in one mapping."""
+    data = provenance.code("prepare_data.py", {"tasks.sources": ["gensim_wikipedia"]})
+    assert provenance.changed({**data, **provenance.code("train.py"), **provenance.code("optima.py")}) == []
+    assert provenance.changed({**data, "warmup/records.py": "0"}) == ["warmup/records.py"]

@@ -61,18 +61,19 @@ def doubts(script: str | Path, choices: Mapping[str, Sequence[str]] = {}) -> lis
 
 
 def changed(code: Mapping[str, str]) -> list[str]:
-    """Files of `code` (an answer of the function `code`) that mean something else by now, or are gone."""
+    """Files of `code` (answers of the function `code`, merged or not) that mean something else by now, or are gone.
+
+    Whether docstrings and annotations count is a matter of each closure, so any way of counting them may match.
+    """
     modules = {path: module for module, path in _sources(ROOT).items()}
-    known = {ROOT / path: _facts(ROOT / path, modules[ROOT / path]) for path in code if ROOT / path in modules}
-    docstrings = any(facts.imports.reads_docstrings for facts in known.values())
-    annotations = any(facts.imports.reads_annotations for facts in known.values())
 
-    def digest(path: Path) -> str | None:
-        if path in known:
-            return _digest(path, modules[path], docstrings, annotations)
-        return _short(path.read_bytes()) if path.is_file() else None
+    def digests(path: Path) -> set[str]:
+        if path in modules:
+            ways = ((docstrings, annotations) for docstrings in (False, True) for annotations in (False, True))
+            return {_digest(path, modules[path], *way) for way in ways}
+        return {_short(path.read_bytes())} if path.is_file() else set()
 
-    return [path for path, before in code.items() if digest(ROOT / path) != before]
+    return [path for path, before in code.items() if before not in digests(ROOT / path)]
 
 
 def environment(path: str | Path) -> str:
