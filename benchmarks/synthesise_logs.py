@@ -59,8 +59,9 @@ byte-stream-split.
 
 
 def log_table(steps: int, groups: int, seed: int) -> pyarrow.Table:
-    """A log as training writes it: step, learning rate, loss, global norm, `groups` - 1 group norms, all after warmup
-    0.
+    """A log as training writes it, without warmup.
+
+    Step, learning rate, loss, global norm, `groups` - 1 group norms.
     """
     rng = np.random.default_rng(seed)
     step = np.arange(steps)

@@ -108,8 +108,9 @@ def spike_ratios(design: Design, rng: np.random.Generator) -> polars.DataFrame:
 
 
 def diagnostics(design: Design, rng: np.random.Generator) -> polars.DataFrame:
-    """A diagnostic table: `early_spike` carries the need (if `informative`), `noise_scale` does not, `untuned` is in
-    steps.
+    """A diagnostic table.
+
+    `early_spike` carries the need (if `informative`), `noise_scale` does not, `untuned` is in steps.
     """
     rows = []
     for name, budget, informative in (

@@ -253,9 +253,7 @@ def test_equal_data_give_equal_tables() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("clusters", [4, 12])
 def test_fisher_over_clusters_covers_and_permutation_keeps_its_size(clusters: int) -> None:
-    """Nominal 95 %: coverage at least 93 %, size within Monte-Carlo error of at most 5 %, cells correlated within
-    architectures.
-    """
+    """Cells are correlated within architectures; nominal 95 %, so coverage 93 % at least, size 5 % at most."""
     rng = np.random.default_rng(12)
     design = synthetic.Design(needs=MANY[:clusters], tasks=3, seeds=3)
     points, _ = correlation.design(synthetic.runs(design, rng), synthetic.spike_ratios(design, rng), SETTINGS)

@@ -249,9 +249,7 @@ def test_missing_runs_leave_out_their_seed_alone() -> None:
 
 @pytest.mark.slow
 def test_the_interval_for_unseen_architectures_covers_their_mean_difference() -> None:
-    """Two fixed warmups compared over architectures drawn anew: coverage of the mean over the population, 95 %
-    nominal.
-    """
+    """Two fixed warmups compared over architectures drawn anew: the population's mean difference, 95 % nominal."""
     population = np.exp(np.random.default_rng(0).uniform(np.log(0.005), np.log(0.08), 4000)) - 0.003
     grid = np.array(synthetic.GRID)
 

@@ -37,8 +37,8 @@ def figures(tables: Tables, labels: Labels) -> dict[str, Figure]:
 
 
 def spike_and_optimum(tables: Tables, labels: Labels) -> Figure:
-    """One point per cell: its spike ratio with interval against its optimum, the plateau set as a bar; r and its
-    limits in words.
+    """One point per cell: spike ratio with interval against optimum, the plateau set as a bar; r and its limits in
+    words.
     """
     points = cells(tables)
     if points.is_empty():
@@ -80,9 +80,7 @@ def cells(tables: Tables) -> polars.DataFrame:
 
 
 def early_norms(table: polars.DataFrame, labels: Labels) -> Figure:
-    """Gradient norm over the first steps without warmup: global in black (each seed thin), layer groups coloured by
-    kind.
-    """
+    """Gradient norm over the first steps: global in black (seeds thin), layer groups coloured by kind."""
     if table.is_empty():
         return _empty("the study has no runs without warmup")
     architectures, tasks = (list(dict.fromkeys(table[axis])) for axis in ("architecture", "task"))
@@ -121,8 +119,9 @@ def _norm_lines(axis: Any, part: polars.DataFrame) -> None:
 
 
 def leaderboard(table: polars.DataFrame) -> Figure:
-    """Held-out regret of every predictor, best on top: seed interval thick, interval for a new architecture (task)
-    thin.
+    """Held-out regret of every predictor, best on top.
+
+    Seed interval thick, interval for a new architecture (task) thin, the shuffled control grey.
     """
     shown = table.filter(polars.col("regret").is_not_null(), polars.col("kind") != "other_seeds")
     if shown.is_empty():

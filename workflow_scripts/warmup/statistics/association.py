@@ -18,14 +18,17 @@ MEASURES = ("pearson", "spearman", "log_log", "within_task")
 offset); within_task: Pearson after the mean of each task is taken from both.
 """
 
+PAIRS_AT_ONCE = 1_000_000
+"""Pairs of cells compared at once for ranks: bounds memory, and keeps it in the processor's cache."""
 LIMIT = 1.0 - 1e-9
 """Coefficients are held this close to 1 before Fisher's z, whose infinity would swallow every average."""
 
 
 @dataclass(frozen=True)
 class Points:
-    """Cells of a design: `x` [S_c] log spike ratio and `y` [S_c, W_c] outcome per seed, per cell; `warmups` [W_c]
-    fractions.
+    """Cells of a design.
+
+    Per cell `x` [S_c] log spike ratio and `y` [S_c, W_c] outcome of every seed; `warmups` [W_c] fractions.
     """
 
     architectures: tuple[str, ...]
@@ -79,11 +82,10 @@ def task_matrix(tasks: Sequence[str]) -> Floats:
 def coefficient(
     measure: str, x: Floats, w: Floats, tasks: Floats, offset: float, weights: Floats | None = None
 ) -> Floats:
-    """Coefficient over the last axis of `x` (log spike ratio) and `w` (optimal fraction), broadcast; NaN where
-    undefined.
+    """Coefficient over the last axis of `x` (log spike ratio) and `w` (optimal fraction), broadcast.
 
-    `tasks` is `task_matrix`; `weights` (broadcast alike) default to 1. Undefined: fewer than 3 cells of positive
-    weight, or no variance.
+    `tasks` is `task_matrix`; `weights` (broadcast alike) default to 1. NaN where undefined: fewer than 3 cells of
+    positive weight, or no variance.
     """
     y = np.log(w + offset) if measure == "log_log" else w
     if weights is None:
@@ -116,10 +118,19 @@ def _round_off(values: Floats, weights: Floats) -> Floats:
 
 
 def _ranks(values: Floats, weights: Floats) -> Floats:
-    """Midranks over the last axis, each value counted `weights` times."""
-    below = ((values[..., None, :] < values[..., :, None]) * weights[..., None, :]).sum(-1)
-    equal = ((values[..., None, :] == values[..., :, None]) * weights[..., None, :]).sum(-1)
-    return below + (equal + 1.0) / 2.0
+    """Midranks over the last axis, each value counted `weights` times; in blocks, since it compares all pairs of
+    cells.
+    """
+    cells = values.shape[-1]
+    flat, counts = values.reshape(-1, cells), weights.reshape(-1, cells)
+    ranks = np.empty(flat.shape)
+    block = max(1, PAIRS_AT_ONCE // max(1, cells * cells))
+    for start in range(0, len(flat), block):
+        part, times = flat[start : start + block], counts[start : start + block, None, :]
+        below = ((part[:, None, :] < part[:, :, None]) * times).sum(-1)
+        equal = ((part[:, None, :] == part[:, :, None]) * times).sum(-1)
+        ranks[start : start + block] = below + (equal + 1.0) / 2.0
+    return ranks.reshape(values.shape)
 
 
 def _less_group_means(values: Floats, weights: Floats, groups: Floats) -> Floats:
@@ -136,10 +147,10 @@ def optimum(curves: Floats, warmups: Floats) -> Floats:
 def fold_values(
     x: Sequence[Floats], y: Sequence[Floats], warmups: Sequence[Floats], folds: int
 ) -> tuple[Floats, Floats]:
-    """Cross-fitted pairs [..., folds, cells] from per-cell `x` [..., S] and `y` [..., S, W]: spike of fold k, optimum
-    of the others.
+    """Cross-fitted pairs [..., folds, cells]: spike of fold k, optimum of the others.
 
-    Seed number i is of fold i mod `folds`; one fold means no cross-fitting: both from all seeds.
+    From per-cell `x` [..., S] and `y` [..., S, W]. Seed number i is of fold i mod `folds`; one fold means no
+    cross-fitting: both from all seeds.
     """
     spike, best = [], []
     for values, outcomes, grid in zip(x, y, warmups, strict=True):

@@ -24,8 +24,9 @@ INCONCLUSIVE, NOT_TESTABLE = "inconclusive", "not testable at this scale"
 
 @dataclass(frozen=True)
 class Measured:
-    """One row that measures a claim: limits of the quantity, wider `outer` limits for contradiction, or why there are
-    none.
+    """One row that measures a claim.
+
+    Limits of the quantity, wider `outer` limits for contradiction, or `note`: why there are none.
     """
 
     name: str
@@ -194,9 +195,7 @@ def _row(measurement: Mapping[str, Any], row: Mapping[str, Any]) -> Measured:
 def _contrast(
     measurement: Mapping[str, Any], these: polars.DataFrame, those: polars.DataFrame, confidence: float
 ) -> list[Measured]:
-    """value - value of the paired rows of the other group, with Welch's interval from their `error` and `count`
-    columns.
-    """
+    """value - value of the paired rows of the other group, by Welch's interval from `error` and `count` columns."""
     value, error, count = (measurement[key] for key in ("value", "error", "count"))
     joined = these.join(those, on=measurement["pair_by"], suffix="_minus")
     found = []

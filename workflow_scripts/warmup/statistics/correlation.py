@@ -185,8 +185,9 @@ def _left_out(measure: str, points: Points, folds: int) -> list[dict[str, Any]]:
 def _naive(
     measure: str, points: Points, settings: Mapping[str, Any], coverage: Mapping[Any, Any] | None
 ) -> dict[str, Any]:
-    """Every seed a point, as if independent: its own spike ratio against the argmin of its own curve. Shown as a
-    warning.
+    """Every seed a point, as if independent. Shown as a warning.
+
+    Its own spike ratio against the argmin of its own curve.
     """
     row: dict[str, Any] = {"level": "seeds", "scope": "all", "method": "naive"}
     x = np.concatenate(points.x)

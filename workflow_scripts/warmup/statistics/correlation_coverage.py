@@ -1,5 +1,4 @@
-"""How often each interval of the correlation covers, and each test rejects a true null, at the size of this very
-design.
+"""How often intervals of the correlation cover, and tests reject a true null, at the size of this design.
 
 Two models. *Seeds*: the observed cell means are the truth, seeds are drawn from the observed residuals; the interval
 should cover the coefficient of the noiseless cells. *Architectures*: log spike ratio and optimum are bivariate normal
@@ -102,8 +101,9 @@ def clusters(measure: str, points: Points, settings: Mapping[str, Any], rng: np.
 def architectures_drawn(
     points: Points, rho: float, icc: float, draws: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Standard normal x, y [draws, cells] with correlation `rho`, the share `icc` of each variance common to an
-    architecture's cells.
+    """Standard normal x, y [draws, cells] with correlation `rho`.
+
+    The share `icc` of each variance is common to an architecture's cells.
     """
     names = points.names
     row = [names.index(name) for name in points.architectures]

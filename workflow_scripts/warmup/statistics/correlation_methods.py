@@ -43,11 +43,10 @@ def folds_of(points: Points, settings: Mapping[str, Any]) -> int:
 
 
 def residual_pools(points: Points) -> list[tuple[Floats, Floats]] | None:
-    """Per cell, residuals (x [P], y [P, W]) to draw seeds from: its own, or those of its task where it has fewer than
-    5 seeds.
+    """Per cell, residuals (x [P], y [P, W]) to draw seeds from.
 
-    Residuals are scaled by sqrt(S / (S - 1)), so that their variance is unbiased. None if a cell has fewer than 4 to
-    draw from.
+    Its own, or those of its task where it has fewer than 5 seeds; scaled by sqrt(S / (S - 1)), so that their variance
+    is unbiased. None if a cell has fewer than 4 to draw from.
     """
     own = []
     for x, y in zip(points.x, points.y, strict=True):
@@ -76,8 +75,9 @@ def residual_pools(points: Points) -> list[tuple[Floats, Floats]] | None:
 def draw_seeds(
     points: Points, pools: list[tuple[Floats, Floats]], draws: int, rng: np.random.Generator
 ) -> tuple[list[Floats], list[Floats]]:
-    """New seeds for every cell: its means plus residuals drawn with replacement; x [draws, S], y [draws, S, W] per
-    cell.
+    """New seeds for every cell: its means plus residuals drawn with replacement.
+
+    Returns per cell x [draws, S] and y [draws, S, W].
     """
     x, y = [], []
     for values, outcome, (rx, ry) in zip(points.x, points.y, pools, strict=True):
@@ -97,8 +97,9 @@ def seed_draws(
 
 
 def basic(draws: Floats, value: float, confidence: float) -> tuple[float | None, float | None]:
-    """Basic bootstrap interval on Fisher's z scale, which undoes the pull of seed noise towards 0; None if 5 % are
-    undefined.
+    """Basic bootstrap interval on Fisher's z scale, which undoes the pull of seed noise towards 0.
+
+    None if 5 % of the draws are undefined.
     """
     good = draws[np.isfinite(draws)]
     if len(good) < 0.95 * len(draws) or len(good) == 0:
@@ -134,8 +135,9 @@ def permutations(count: int, most: int, rng: np.random.Generator) -> tuple[Ints,
 
 
 def permuted(points: Points, order: Ints) -> tuple[Ints, Floats]:
-    """For each order, which cell's spike ratio each cell receives [p, cells], and weight 0 where the giver has no
-    such cell.
+    """For each order, which cell's spike ratio each cell receives [p, cells].
+
+    And weights: 0 where the giver has no such cell.
     """
     names = points.names
     columns = list(dict.fromkeys(zip(points.tasks, points.recipes, strict=True)))

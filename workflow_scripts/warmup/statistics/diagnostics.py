@@ -22,8 +22,9 @@ Needs = Literal["recipe", "early", "run"]
 
 @dataclass(frozen=True)
 class Early:
-    """What is known of a run after `budget` steps: gradient norms [<= budget], probe rows before that step, the
-    recipe.
+    """What is known of a run after `budget` steps.
+
+    Gradient norms [<= budget], probe rows before that step, the recipe.
     """
 
     budget: int
@@ -193,11 +194,11 @@ def noise_scale(early: Early) -> Reading:
 
 
 def cap_release(early: Early) -> Reading:
-    """Steps until AdamW^2's cap would let the median matrix step at the full rate: 1 + the last probed step at which
-    it binds.
+    """Steps until AdamW^2's cap would let the median matrix step at the full rate.
 
-    cap = tau sigma_1(W) / (lr sigma_1(U)) (2505.21910); from `cap` rows where the optimiser logs them, else from the
-    sigma_1 of weights and updates and `cap_tau`. Null if it still binds at the end of the budget.
+    1 + the last probed step at which it binds. cap = tau sigma_1(W) / (lr sigma_1(U)) (2505.21910); from `cap` rows
+    where the optimiser logs them, else from the sigma_1 of weights and updates and `cap_tau`. Null if it still binds
+    at the end of the budget.
     """
     rows = early.quantity("cap")
     if rows.is_empty():
@@ -215,8 +216,9 @@ def cap_release(early: Early) -> Reading:
 
 
 def entropy_drop(early: Early) -> Reading:
-    """Largest fall of the mean relative (attention or mixing) entropy within the budget, as a share of its first
-    value.
+    """Largest fall of the mean relative entropy within the budget, as a share of its first value.
+
+    Of attention, or of the mixing of layers without attention.
     """
     for name in ENTROPIES:
         rows = early.quantity(name)

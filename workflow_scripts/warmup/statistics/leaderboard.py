@@ -1,5 +1,4 @@
-"""Every diagnostic scored alike, out of sample: leave one architecture (or one task) out, fit on the rest, count the
-regret.
+"""Every diagnostic scored alike, out of sample: leave one out, fit on the rest, count the regret.
 
 In: runs, diagnostics, plateau sets. Out: the leaderboard (a row per axis, predictor, budget and map) and the held-out
 predictions behind it (a row per cell). Negative controls stand beside the real diagnostics: the diagnostic shuffled
@@ -24,8 +23,9 @@ RANDOM_SEED = 20_260_716
 def leaderboard(
     runs: polars.DataFrame, diagnostics: polars.DataFrame, plateaus: polars.DataFrame, settings: Mapping[str, Any]
 ) -> tuple[polars.DataFrame, polars.DataFrame]:
-    """The leaderboard and the held-out predictions. `settings`: section `prediction` with outcome, confidence,
-    log_offset.
+    """The leaderboard and the held-out predictions.
+
+    `settings`: section `prediction` with outcome, confidence, log_offset.
     """
     data = predictors.study(runs, diagnostics, settings)
     sets = {row[:3]: row[3:] for row in plateaus.select(*outcomes.CELL, "not_excluded", "demonstrated").iter_rows()}
@@ -54,9 +54,7 @@ def _score(
     data: Study,
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """One row: regret with its two intervals, the difference to the best constant on the same cells, shares within
-    plateaus.
-    """
+    """One row: regret with its two intervals, the difference to the best constant on the same cells, plateau shares."""
     row: dict[str, Any] = {"axis": axis, "predictor": predictor.name, "kind": predictor.kind}
     row |= {"budget": predictor.budget, "map": predictor.map, "cells": len(found)}
     row |= {"architectures": len({curve.architecture for curve, _ in found})}
@@ -87,8 +85,10 @@ def _score(
 def _intervals(
     name: str, per_seed: Sequence[Floats], groups: Sequence[str], confidence: float
 ) -> dict[str, float | None]:
-    """Mean over cells; `_low`, `_high`: seed noise alone, these cells given (Welch-Satterthwaite over cells);
-    `_new_low`, `_new_high`: t over the held-out groups, for an architecture (or task) not yet seen.
+    """Mean over cells, with two pairs of limits.
+
+    `_low`, `_high`: seed noise alone, these cells given (Welch-Satterthwaite over cells); `_new_low`, `_new_high`: t
+    over the held-out groups, for an architecture (or task) not yet seen.
     """
     means = np.array([values.mean() for values in per_seed])
     centre = float(means.mean())
@@ -107,8 +107,9 @@ def _intervals(
 def within(
     curve: Curve, position: float, sets: tuple[Sequence[float] | None, Sequence[float] | None]
 ) -> list[bool | None]:
-    """Whether the position lies in each set: the warmups on both sides of it belong to it; None where there is no
-    set.
+    """Whether the position lies in each set: the warmups on both sides of it belong to it.
+
+    None where there is no set.
     """
     below = max(0, int(np.searchsorted(curve.z, position + 1e-9)) - 1)
     exact = abs(curve.z[below] - position) < 1e-6
@@ -147,10 +148,10 @@ def _controls(axis: str, data: Study, settings: Mapping[str, Any]) -> list[dict[
 def _shuffled(
     axis: str, predictor: Predictor, data: Study, settings: Mapping[str, Any], rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Mean regret when architectures swap their diagnostics (whole, over tasks), with its 5 and 95 % points over
-    shuffles.
+    """Mean regret when architectures swap their diagnostics (whole, over tasks).
 
-    `p_value`: share of shuffles, the true order counted in, that do as well as the truth.
+    With its 5 and 95 % points over shuffles. `p_value`: share of shuffles, the true order counted in, that do as well
+    as the truth.
     """
     curves, known = predictors.usable(data, predictor), predictors.values(data, predictor)
     names = list(dict.fromkeys(curve.architecture for curve in curves))
@@ -183,8 +184,9 @@ def _shuffled(
 
 
 def _other_seeds(axis: str, predictor: Predictor, data: Study, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Regret when diagnostic and outcome come from different seeds: folds of seeds in turn, the others' outcomes,
-    averaged.
+    """Regret when diagnostic and outcome come from different seeds.
+
+    Folds of seeds in turn, the others' outcomes, averaged.
     """
     cells = data.readings[predictor.name, predictor.budget]
     curves = predictors.usable(data, predictor)

@@ -93,8 +93,9 @@ def curve(cell: Cell, offset: float) -> Curve:
 
 
 def mean_regrets(curves: Sequence[Curve], positions: Floats) -> Floats:
-    """Mean over `curves` of their regret at positions [..., C], one for each; all at once where they share their
-    warmups.
+    """Mean over `curves` of their regret at positions [..., C], one for each.
+
+    All at once where the curves share their warmups.
     """
     first = curves[0].z
     if any(not np.array_equal(c.z, first) for c in curves):
@@ -125,8 +126,9 @@ def constant(curves: Sequence[Curve]) -> Fitted:
 
 
 def log_linear(curves: Sequence[Curve], u: Floats) -> Fitted:
-    """z = a + b (u - mean u) / sd u, b >= 0, with the smallest mean regret on `curves`; `u` [C] their log
-    diagnostics.
+    """z = a + b (u - mean u) / sd u, b >= 0, with the smallest mean regret on `curves`.
+
+    `u` [C]: their log diagnostics.
     """
     positions, centre, spread = grid(curves), u.mean(), u.std()
     slopes = np.array(SLOPES if spread > 0 else SLOPES[:1])
@@ -139,10 +141,10 @@ def log_linear(curves: Sequence[Curve], u: Floats) -> Fitted:
 
 
 def monotone(curves: Sequence[Curve], u: Floats) -> Fitted:
-    """The non-decreasing step map with the smallest mean regret (isotonic regression under regret, by dynamic
-    programming).
+    """The non-decreasing step map with the smallest mean regret.
 
-    Between the training diagnostics it is linear in u, outside it is constant. Equal diagnostics share a level.
+    Isotonic regression under regret, by dynamic programming. Between the training diagnostics it is linear in u,
+    outside it is constant. Equal diagnostics share a level.
     """
     positions = grid(curves)
     levels, owner = np.unique(u, return_inverse=True)
@@ -163,7 +165,8 @@ MAPS: dict[str, Callable[[Sequence[Curve], Floats], Fitted]] = {"log_linear": lo
 
 
 def _first_smallest(costs: Floats) -> int:
-    """Flat index of the first cost within rounding of the smallest: ties go to the flatter map and the shorter
-    warmup.
+    """Flat index of the first cost within rounding of the smallest.
+
+    So ties go to the flatter map and the shorter warmup.
     """
     return int(np.argmax(costs.ravel() <= costs.min() + TIE))

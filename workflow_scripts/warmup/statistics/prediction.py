@@ -84,13 +84,11 @@ def _predict(
 def conformal(
     position: float, task: str, scores: polars.DataFrame, level: float
 ) -> tuple[float | None, float | None, float, str | None]:
-    """Interval of positions around a prediction from held-out errors, one per architecture (split conformal, Vovk
-    2005).
+    """Interval of positions around a prediction, from held-out errors (split conformal, Vovk 2005).
 
     `scores` has architecture, task, error. An architecture's score is its error on `task`, or its largest where that
-    task is new. With n architectures the k-th smallest, k = ceil((n + 1) level), covers a new exchangeable
-    architecture with probability at least `level`; if k > n nothing can be said, and the note gives the level that n
-    could reach.
+    task is new. With n architectures the k-th smallest, k = ceil((n + 1) level), covers a new exchangeable architecture
+    with probability at least `level`; if k > n nothing can be said, and the note gives the level that n could reach.
     """
     same = scores.filter(polars.col("task") == task)
     errors = (same if not same.is_empty() else scores).group_by("architecture").agg(polars.col("error").max())
@@ -134,9 +132,7 @@ def _earns_its_place(record: Mapping[str, Any]) -> bool:
 
 
 def _record(predictor: str, leaderboard: polars.DataFrame) -> dict[str, Any]:
-    """The out-of-sample record on architectures left out: regret with intervals, comparison with the constant,
-    plateau share.
-    """
+    """Record on architectures left out: regret with intervals, against the best constant, plateau share."""
     rows = leaderboard.filter(
         polars.col("axis") == AXIS,
         polars.col("predictor") == predictor,
@@ -151,9 +147,7 @@ def _scores(predictor: str, recipe: str, held_out: polars.DataFrame) -> polars.D
 
 
 def _blank(target: CellKey, training: Sequence[Curve], steps: int) -> Curve:
-    """A curve without outcomes, which is all that a plan may see of a cell it predicts: name, steps, range of
-    warmups.
-    """
+    """A curve without outcomes: name, steps, range of warmups, all that a plan may see of a cell it predicts."""
     widest = max(training, key=lambda curve: float(curve.warmups[-1]))
     return Curve(*target, steps, widest.offset, widest.warmups, np.empty((0, len(widest.warmups))))
 

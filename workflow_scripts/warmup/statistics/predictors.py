@@ -101,9 +101,7 @@ def predictors(data: Study, settings: Mapping[str, Any]) -> list[tuple[Predictor
 
 
 def candidates(data: Study, settings: Mapping[str, Any]) -> list[tuple[Predictor, Plan]]:
-    """What may be selected: the best constant, and every diagnostic of early steps or of the recipe, by its first
-    map.
-    """
+    """What may be selected: the best constant, and every early diagnostic (or of the recipe) by its first map."""
     known: list[tuple[Predictor, Plan]] = [(BEST_CONSTANT, best_constant)]
     for predictor, scheme in predictors(data, settings):
         early = predictor.kind == "diagnostic" and DIAGNOSTICS[predictor.name].needs != "run"
@@ -197,8 +195,9 @@ def plan(kind: str, u: Mapping[CellKey, float]) -> Plan:
 
 
 def held_out(axis: str, curves: Sequence[Curve], scheme: Plan) -> list[tuple[Curve, float]]:
-    """Every curve with the position predicted for it by a fit without its own architecture (or task); none if too few
-    to fit.
+    """Every curve with the position predicted for it by a fit without its own architecture (or task).
+
+    None where too few are left to fit on.
     """
     found = []
     for name in dict.fromkeys(getattr(curve, axis) for curve in curves):

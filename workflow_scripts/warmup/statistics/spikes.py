@@ -155,8 +155,9 @@ def cell_spike_ratios(spikes: polars.DataFrame, confidence: float) -> polars.Dat
 
 
 def early_norms(folders: Sequence[str | Path], steps: int) -> polars.DataFrame:
-    """Gradient norms of the first `steps` steps of no-warmup runs, per run and group: coordinates, group, step,
-    value.
+    """Gradient norms of the first `steps` steps of no-warmup runs.
+
+    Per run and group: coordinates, group, step, value.
     """
     parts = []
     for folder in folders:
