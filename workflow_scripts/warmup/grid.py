@@ -129,8 +129,14 @@ def run_choices(settings: Mapping[str, Any], run: Run) -> dict[str, list[str]]:
         "optimizers": [recipe["optimizer"]],
         "schedules": [recipe["schedule"]],
         "probes": enabled_probes(settings["probes"]),
-        "kernels": list(families.family(architecture["model_type"]).KERNELS),
+        "kernels": kernels(settings, architecture["model_type"]),
     }
+
+
+def kernels(settings: Mapping[str, Any], model_type: str) -> list[str]:
+    """Modules of warmup.kernels that a model type uses on the device of the configuration."""
+    own = list(families.family(model_type).KERNELS)
+    return ["cuda", *own] if settings["training"]["device"] == "cuda" else own
 
 
 def data_choices(settings: Mapping[str, Any], task: str) -> dict[str, list[str]]:

@@ -36,9 +36,8 @@ def install(device: str, threads: int, model_type: str | None = None) -> list[st
     """
     modules = _modelling_modules(model_type)
     if device == "cuda":
-        from warmup.kernels import cuda
-
-        return [name for module in modules for name in cuda.install(module, _replace)]
+        on_gpu = registry.load("kernels", device)
+        return [name for module in modules for name in on_gpu.install(module, _replace)]
     if device != "cpu":
         raise ValueError(f"kernels exist for the devices cpu and cuda, not {device!r}")
     installed = []

@@ -6,7 +6,6 @@ and otherwise loops over steps in Python, which no one who asks for a GPU wants.
 """
 
 import functools
-import importlib
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
@@ -15,14 +14,24 @@ import torch
 from warmup.errors import EnvironmentProblemError
 from warmup.kernels.wkv import EMPTY_SCALE
 
+
+def _import_mamba_ssm() -> None:
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn  # noqa: F401
+
+
+def _import_causal_conv1d() -> None:
+    from causal_conv1d import causal_conv1d_fn  # noqa: F401
+
+
+def _import_fla_core() -> None:
+    from fla.ops.rwkv4 import fused_recurrent_rwkv4  # noqa: F401
+
+
 _NEEDS = {
-    "mamba_selective_scan": {
-        "mamba-ssm": ("mamba_ssm.ops.selective_scan_interface", "selective_scan_fn"),
-        "causal-conv1d": ("causal_conv1d", "causal_conv1d_fn"),
-    },
-    "rwkv_linear_attention": {"fla-core": ("fla.ops.rwkv4", "fused_recurrent_rwkv4")},
+    "mamba_selective_scan": {"mamba-ssm": _import_mamba_ssm, "causal-conv1d": _import_causal_conv1d},
+    "rwkv_linear_attention": {"fla-core": _import_fla_core},
 }
-"""Function of a modelling module -> package that replaces it on a GPU -> where its function is."""
+"""Function of a modelling module -> package that replaces it on a GPU -> its import, which fails if it is unusable."""
 
 _HOW = {
     "mamba-ssm": 'pip install --no-build-isolation "mamba-ssm>=2.2" "causal-conv1d>=1.5"  (they are compiled for the '
@@ -38,8 +47,8 @@ def install(module: ModuleType, replace: Callable[[ModuleType, str, Callable], N
     installed = []
     for function, packages in _NEEDS.items():
         if hasattr(module, function):
-            for package, (path, name) in packages.items():
-                _require(package, path, name, module)
+            for package, attempt in packages.items():
+                _require(package, attempt, module)
                 installed.append(f"{module.__name__.rpartition('.')[2]}.{function}: {package}")
     if hasattr(module, "rwkv_linear_attention"):
         replace(module, "rwkv_linear_attention", rwkv_stand_in)
@@ -47,9 +56,9 @@ def install(module: ModuleType, replace: Callable[[ModuleType, str, Callable], N
     return installed
 
 
-def _require(package: str, path: str, name: str, module: ModuleType) -> None:
+def _require(package: str, attempt: Callable[[], None], module: ModuleType) -> None:
     try:
-        getattr(importlib.import_module(path), name)
+        attempt()
     except (ImportError, OSError, AttributeError, RuntimeError) as error:
         model = module.__name__.rpartition("modeling_")[2]
         raise EnvironmentProblemError(
@@ -70,7 +79,8 @@ def wkv(
 
     Shapes and formula: see warmup.kernels.wkv. Output in the dtype of `key`; state [batch, channels] each, float32.
     """
-    operator = importlib.import_module("fla.ops.rwkv4").fused_recurrent_rwkv4
+    from fla.ops.rwkv4 import fused_recurrent_rwkv4 as operator
+
     batch, _, channels = key.shape
     if state is None:
         before = torch.zeros(batch, 3, 1, channels, device=key.device)
