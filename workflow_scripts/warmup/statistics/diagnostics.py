@@ -197,8 +197,8 @@ def cap_release(early: Early) -> Reading:
     """Steps until AdamW^2's cap would let the median matrix step at the full rate.
 
     1 + the last probed step at which it binds. cap = tau sigma_1(W) / (lr sigma_1(U)) (2505.21910); from `cap` rows
-    where the optimiser logs them, else from the sigma_1 of weights and updates and `cap_tau`. Null if it still binds
-    at the end of the budget.
+    where the optimiser logs them, else from the sigma_1 of weights and updates and `cap_tau`. If it still binds at
+    the end of the budget, the budget is a lower bound, and the note says so.
     """
     rows = early.quantity("cap")
     if rows.is_empty():
@@ -211,7 +211,7 @@ def cap_release(early: Early) -> Reading:
         return Reading(1.0, "the cap never binds")
     last = int(binding["step"].max())  # type: ignore[arg-type]  # a column of whole numbers
     if last == caps["step"].max():
-        return Reading(None, f"the cap still binds at step {last}")
+        return Reading(float(early.budget), f"a lower bound: the cap still binds at step {last}")
     return Reading(float(last + 1))
 
 
