@@ -13,6 +13,10 @@ from torch import Tensor, nn
 from warmup.random_streams import stream
 
 
+VALIDATION_POSITIONS = 4096
+"""Positions (tokens, patches) that a validation batch may have even if a training batch has fewer."""
+
+
 class Task(ABC):
     """Prepared data of one task, served as batches.
 
@@ -44,12 +48,16 @@ class Task(ABC):
         return draws.integers(0, self.count("train"), size=self.batch_size)
 
     def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The fixed validation examples, evenly spread over the validation part, in batches of the training size."""
+        """The fixed validation examples, evenly spread over the validation part.
+
+        Batches have the training size, or more where that is small: without a backward pass there is room.
+        """
         available = self.count("validation")
         wanted = min(int(self.settings["validation_examples"]), available)
         chosen = np.linspace(0, available - 1, wanted).round().astype(np.int64)
-        for start in range(0, wanted, self.batch_size):
-            yield self.examples("validation", chosen[start : start + self.batch_size])
+        size = max(self.batch_size, VALIDATION_POSITIONS // self.positions)
+        for start in range(0, wanted, size):
+            yield self.examples("validation", chosen[start : start + size])
 
     @property
     @abstractmethod
