@@ -153,8 +153,8 @@ def order_summary(order: polars.DataFrame, confidence: float) -> polars.DataFram
     """Per cell, mixer and layer: means over seeds, t intervals of the lag and of r_matched - r_control (`excess`).
 
     verdict: `entropy first` or `gradient first` if the interval of the lag excludes 0, `together` if it does not,
-    `not related` if a seed's own norms do not correlate better than other seeds' do, `cannot say` with fewer than two
-    usable seeds.
+    `not related` if a seed's own norms do not correlate (positively) better than other seeds' do, `cannot say` with
+    fewer than two usable seeds.
     """
     rows = []
     key = [*CELL, "mixer", "layer"]
@@ -171,15 +171,15 @@ def order_summary(order: polars.DataFrame, confidence: float) -> polars.DataFram
         contrast = usable.drop_nulls("r_control")
         excess = paired_t((contrast["r_matched"] - contrast["r_control"]).to_numpy(), confidence)
         row |= {"lag_low": lag.low, "lag_high": lag.high, "excess": excess.estimate, "excess_low": excess.low}
-        rows.append(row | _verdict(lag, excess, usable["lag"].to_list()))
+        rows.append(row | _verdict(lag, excess, row["r_matched"] or 0.0, usable["lag"].to_list()))
     return polars.DataFrame(rows, schema=SUMMARY, orient="row")
 
 
-def _verdict(lag: Interval, excess: Interval, lags: list[int]) -> dict[str, str]:
+def _verdict(lag: Interval, excess: Interval, correlation: float, lags: list[int]) -> dict[str, str]:
     same = len(lags) > 1 and len(set(lags)) == 1  # no spread, hence no interval, but agreement
     if len(lags) < 2:
         return {"verdict": CANNOT_SAY, "note": lag.note}
-    if excess.low is None or excess.low <= 0:
+    if excess.low is None or excess.low <= 0 or correlation <= 0:
         return {"verdict": "not related", "note": "the norms of other seeds correlate as well with this entropy"}
     low, high = (float(lags[0]), float(lags[0])) if same else (lag.low, lag.high)
     if low is None or high is None:
