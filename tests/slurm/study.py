@@ -42,6 +42,8 @@ class Piece:
     last: int
     began: int
     ended: int
+    said_goodbye: bool = False
+    """The log says that a checkpoint was written on the way out."""
     finished: bool = False
 
 
@@ -70,6 +72,7 @@ def pieces_of(job: int, log: str) -> list[Piece]:
                 current.last = int(mark[1])
         if stop or end:
             current.finished = end is not None
+            current.said_goodbye = stop is not None
             current = None
     return found
 
@@ -143,6 +146,7 @@ class Study:
             "--set-resources=train:gpu=1",
             "--slurm-status-command=squeue",
             "--slurm-init-seconds-before-status-checks=1",
+            "--max-status-checks-per-second=1",
             "--slurm-keep-successful-logs",
             "--latency-wait=10",
             *arguments,
