@@ -105,7 +105,8 @@ class Store:
             try:
                 return self._read(path)
             except (ValueError, RuntimeError, OSError, EOFError, KeyError, pickle.UnpicklingError) as error:
-                logger.warning("checkpoint %s cannot be used (%s); taking the one before it", path.name, str(error).splitlines()[0])
+                reason = str(error).splitlines()[0]
+                logger.warning("checkpoint %s cannot be used (%s); taking the one before it", path.name, reason)
         return None
 
     def remove(self) -> None:

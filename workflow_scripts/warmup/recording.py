@@ -152,7 +152,7 @@ def write(
 
 
 def spaced(steps: int, even: int, early: int) -> list[int]:
-    """Numbers of updates after which to validate: 0, `early` log-spaced ones, `even` evenly spaced, the last `steps`."""
+    """Numbers of updates after which to validate: 0, `early` log-spaced ones, `even` evenly spaced up to `steps`."""
     regular = [round(steps * (index + 1) / even) for index in range(even)]
     first = regular[0]
     log_spaced: Iterable[int] = (round(first ** ((index + 1) / (early + 1))) for index in range(early))

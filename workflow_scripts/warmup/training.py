@@ -79,7 +79,8 @@ class Training:
         self.seed = int(settings["coordinates"]["seed"])
         self.steps = int(self.options["steps"])
         self.last = min(self.steps, int(settings.get("stop_after") or self.steps))
-        for kernel in kernels.install(device.type, int(self.options["threads"]), settings["architecture"]["model_type"]):
+        model_type = settings["architecture"]["model_type"]
+        for kernel in kernels.install(device.type, int(self.options["threads"]), model_type):
             logger.info("kernel: %s", kernel)
         self.task: Task = registry.load("tasks", settings["task"]["kind"]).Task(settings["task"], data)
         self.model = model.build(settings["architecture"], self.task, self.seed).to(device)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from warmup.random_streams import stream
 
-
 VALIDATION_POSITIONS = 4096
 """Positions (tokens, patches) that a validation batch may have even if a training batch has fewer."""
 
@@ -36,7 +35,7 @@ class Task(ABC):
 
     def array(self, name: str) -> NDArray[Any]:
         """The prepared array `name`, mapped into memory."""
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r")  # type: ignore[no-any-return]
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
 
     def batch(self, seed: int, step: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of training step `step` (from 0): a pure function of task, seed and step."""

@@ -15,7 +15,7 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
         if key in settings:
             yield f"{key}: an RWKV-4 has no attention heads; remove this key"
     if settings.get("num_hidden_layers") == 1:
-        yield "num_hidden_layers: transformers cannot build an RWKV-4 of 1 layer (it scales by depth - 1); right is 2 or more"
+        yield "num_hidden_layers: transformers cannot build an RWKV-4 of 1 layer; right is 2 or more"
     yield from generic.common_problems(settings, {})
 
 

@@ -21,7 +21,8 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
         return
     for stage, number in enumerate(heads):
         if (width << stage) % number:
-            yield f"num_heads: {number} heads do not divide stage {stage}'s width, embed_dim x 2^{stage} = {width << stage}"
+            own = f"embed_dim x 2^{stage} = {width << stage}"
+            yield f"num_heads: {number} heads do not divide the width of stage {stage} ({own})"
 
 
 def longest_sequence(_settings: Mapping[str, Any]) -> None:
