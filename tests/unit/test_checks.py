@@ -35,7 +35,7 @@ WRONG = {
         ["architectures.mine.model_type", "knows no 'gtp2'"],
     ),
     "not causal": (
-        "architectures: {bert: {model_type: bert, settings: {hidden_size: 16, num_attention_heads: 2, num_hidden_layers: 1}}}",
+        "architectures: {bert: {model_type: bert, settings: {hidden_size: 16, num_attention_heads: 2}}}",
         ["architectures.bert.model_type", "later ones", "causal backbone"],
     ),
     "unknown option of the optimizer": ("recipes: {adamw: {options: {tau: 0.1}}}", ["recipes.adamw", "tau"]),

@@ -84,7 +84,7 @@ WRONG = {
         ["architectures.gpt2.settings.n_positions", "raise it to 64"],
     ),
     "sequence longer than the data": (
-        "tasks: {series: {context: 9000, patch_length: 300, source: {name: pedestrian_counts, split: [8640, 2880, 2880]}}}",
+        "tasks: {series: {context: 9000, patch_length: 300, source: {split: [8640, 2880, 2880]}}}",
         ["tasks.series.context", "longer than the data"],
     ),
     "patch does not divide": ("tasks: {series: {patch_length: 5}}", ["tasks.series.patch_length", "24"]),
