@@ -2,7 +2,7 @@
 
 import numpy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -13,6 +13,7 @@ from warmup.statistics import intervals
 SAMPLE = [0.31, -0.12, 0.44, 0.05, 0.27, 0.19, -0.03]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.99]))
 def test_wilson_agrees_with_scipy_and_statsmodels(trials: int, share: float, confidence: float) -> None:
     successes = round(share * trials)
@@ -74,6 +75,7 @@ def test_max_t_ignores_what_a_seed_adds_to_all_arms() -> None:
         intervals.max_t(values, [[1.0, 0.0, 0.0]])
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_and_bonferroni_agree_with_statsmodels(p_values: list[float]) -> None:
     for ours, name in ((intervals.holm, "holm"), (intervals.bonferroni, "bonferroni")):

@@ -72,12 +72,6 @@ def test_few_groups_give_no_variance_and_say_so() -> None:
     assert found["estimate"].to_list() == [None] and "do not determine a variance" in found["note"][0]
 
 
-def test_arm_variances_recover_what_was_planted() -> None:
-    values = numpy.random.default_rng(1).normal(size=(4000, 4)) * numpy.array([3.0, 1.0, 1.0, 0.5])
-    values += numpy.random.default_rng(2).normal(size=(4000, 1)) * 5.0
-    assert mixed_model.arm_variances(values) == pytest.approx([9.0, 1.0, 1.0, 0.25], abs=0.4)
-
-
 def test_one_architecture_can_say_that_warmup_matters_but_not_that_architectures_differ() -> None:
     found = mixed_model.mixed_model(table(architectures=1), SETTINGS).filter(kind="test", grouping="world")
     assert found["verdict"].to_list() == ["ok", "cannot say"]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy
 import polars
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statistics_settings import statistics
@@ -13,7 +13,7 @@ from statistics_settings import statistics
 from warmup.statistics import plateau
 from warmup.statistics.intervals import all_pairs, max_t
 from warmup.statistics.outcomes import cells
-from warmup.statistics.pairing import null_distribution, paired_errors, residual_mean_square
+from warmup.statistics.pairing import arm_variances, null_distribution, paired_errors, residual_mean_square
 from warmup.statistics.simulation import Design, planted_optimum, runs
 
 LAPTOP = (0.0, 0.02, 0.1, 0.3)
@@ -68,8 +68,8 @@ def test_cells_of_other_tasks_and_other_grids_are_not_pooled() -> None:
 
 
 def test_the_pooled_null_of_one_cell_alone_is_student_t() -> None:
-    null = null_distribution(4, (), 2)
-    assert numpy.quantile(null.single, 0.95) == pytest.approx(stats.t.ppf(0.975, 3), abs=0.1)
+    null = null_distribution(4, (), (1.0, 2.0))
+    assert numpy.quantile(null.single[0], 0.95) == pytest.approx(stats.t.ppf(0.975, 3), abs=0.1)
 
 
 def test_residual_mean_square_is_that_of_a_two_way_layout() -> None:
@@ -83,6 +83,13 @@ def test_residual_mean_square_is_that_of_a_two_way_layout() -> None:
     assert residual_mean_square(values) == pytest.approx(left @ left / (20 - 8))
 
 
+def test_arm_variances_recover_what_was_planted() -> None:
+    values = numpy.random.default_rng(1).normal(size=(4000, 4)) * numpy.array([3.0, 1.0, 1.0, 0.5])
+    values += numpy.random.default_rng(2).normal(size=(4000, 1)) * 5.0
+    assert arm_variances(values) == pytest.approx([9.0, 1.0, 1.0, 0.25], abs=0.4)
+
+
+@settings(deadline=None)
 @given(
     st.lists(st.floats(-1, 1), min_size=2, max_size=7),
     st.floats(0, 2),

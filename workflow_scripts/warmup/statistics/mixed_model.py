@@ -20,7 +20,7 @@ from scipy import special
 
 from warmup.statistics.intervals import CANNOT_SAY, Floats, t_quantile
 from warmup.statistics.outcomes import CELL, with_outcome
-from warmup.statistics.pairing import residual_mean_square
+from warmup.statistics.pairing import arm_variances, residual_mean_square
 
 GROUPINGS: dict[str, tuple[str, ...]] = {"seed": ("seed",), "world": ("architecture", "task", "seed")}
 FEWEST_GROUPS_FOR_VARIANCE = 5
@@ -186,19 +186,6 @@ def _spreads(runs: polars.DataFrame) -> tuple[Floats, Floats, Any]:
             relative.setdefault(float(warmup), []).append(float(share))
     arm = {warmup: max(SMALLEST_ARM_VARIANCE, float(numpy.mean(shares))) ** 0.5 for warmup, shares in relative.items()}
     return noise * numpy.array([arm[warmup] for warmup in runs["warmup"]]), numpy.array(worlds), world
-
-
-def arm_variances(values: Floats) -> Floats:
-    """Variance of each arm's noise [arms] from `values` [seeds, arms] with seed effects taken out (Grubbs 1948).
-
-    Unbiased, so single ones may be negative; below three arms they cannot be told apart.
-    """
-    arms = values.shape[1]
-    left = values - values.mean(axis=1, keepdims=True)
-    squares = left.var(axis=0, ddof=1)
-    if arms < 3:
-        return numpy.full(arms, squares.sum() / (arms - 1))
-    return numpy.asarray((squares - squares.sum() / (arms * (arms - 1))) * arms / (arms - 2))
 
 
 def _columns(runs: polars.DataFrame, settings: Mapping[str, Any]) -> dict[str, Any]:

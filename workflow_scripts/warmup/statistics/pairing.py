@@ -4,12 +4,15 @@ With enough seeds each difference has its own paired variance and Student's t. W
 hopeless (at two seeds and six arms the max-t point is 190), so the cells of a task are pooled: each cell keeps its own
 *scale* (mean square of its seed x warmup residuals), and the *shape*, how the paired variance of each pair of arms
 compares with that scale, is averaged over the cells. Plain pooling of the variances was tried and fails: where one of
-four architectures is three times as noisy, its simultaneous coverage falls to about 0.5 (docs/statistics.md).
+four architectures is three times as noisy, its simultaneous coverage falls to about 0.5 (docs/statistics.md). Arms may
+differ in spread, too (no warmup is often the noisiest), so the reference distribution is simulated with the arms'
+estimated spreads.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 import numpy
@@ -20,7 +23,11 @@ from warmup.statistics.intervals import Floats, all_pairs, max_t_critical, t_p_v
 from warmup.statistics.outcomes import Cell
 
 DRAWS = 40_000
-"""Simulated null studies behind the critical values and p of the pooled form."""
+"""Simulated null studies behind critical values and p of the pooled form."""
+SPREAD_STEP = 0.5
+"""Arms' relative spreads enter the simulation rounded to this step of log2, so that its results can be shared."""
+SMALLEST_SHARE = 0.05
+"""Floor of an arm's variance relative to the mean over arms (estimates may be negative)."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,8 @@ class PairedErrors:
     `errors` [arms, arms]: standard error of mean(i) - mean(j), zero on the diagonal; empty if `note` says why.
     `seeds`: complete seeds of the cell; `peers`: those of each pooled cell (none where nothing is pooled).
     `own` [arms, arms]: pairs that rest on their own paired variance although others are pooled (an arm with a diverged
-    run has a spread of another kind).
+    run has a spread of another kind). `spread`: relative spreads of the pooled arms, as they enter the simulation.
+    `draws`: simulated null studies behind critical values and p.
     """
 
     errors: Floats
@@ -38,6 +46,8 @@ class PairedErrors:
     peers: tuple[int, ...] = ()
     note: str = ""
     own: NDArray[numpy.bool_] | None = None
+    spread: tuple[float, ...] = ()
+    draws: int = DRAWS
 
     @property
     def known(self) -> bool:
@@ -56,7 +66,7 @@ class PairedErrors:
         own = t_quantile(0.5 + confidence / 2.0, self.seeds - 1)
         if not self.peers:
             return own * self.errors
-        pooled = float(numpy.quantile(self._null().single, confidence))
+        pooled = self._placed(numpy.quantile(self._null().single, confidence, axis=1))
         return numpy.where(self._separate(), own, pooled) * self.errors
 
     def simultaneous_reach(self, confidence: float) -> Floats:
@@ -80,7 +90,9 @@ class PairedErrors:
         """Two-sided p of mean(first) - mean(second) (plus any constant) over its standard error."""
         if not self.peers or self._separate()[first, second]:
             return t_p_value(statistic, self.seeds - 1)
-        null = self._null().single
+        calm = self._calm().tolist()
+        pair = _pairs(len(calm)).index(tuple(sorted((calm.index(first), calm.index(second)))))
+        null = self._null().single[pair]
         above = len(null) - int(numpy.searchsorted(null, abs(statistic), side="left"))
         return (above + 1.0) / (len(null) + 1.0)
 
@@ -95,7 +107,8 @@ class PairedErrors:
             chance = 1.0 - float(special.nctdtr(self.seeds - 1, shift, critical))
         else:
             null = self._null()
-            chance = float((null.normal + shift > float(numpy.quantile(null.single, confidence)) * null.ratio).mean())
+            critical_values = numpy.quantile(null.single, confidence, axis=1)[:, None]
+            chance = float((null.normal + shift > critical_values * null.ratio).mean())
         if not 0.0 <= chance <= 1.0:
             raise ArithmeticError(f"the noncentral t distribution failed at df {self.seeds - 1}, shift {shift:g}")
         return chance
@@ -104,27 +117,43 @@ class PairedErrors:
         """Draws [draws] of estimated over true standard error of one difference."""
         if not self.peers:
             return numpy.sqrt(generator.chisquare(self.seeds - 1, draws) / (self.seeds - 1))
-        return generator.choice(self._null().ratio, draws)
+        return generator.choice(self._null().ratio.ravel(), draws).astype(numpy.float64)
 
     def _separate(self) -> NDArray[numpy.bool_]:
         return numpy.zeros(self.errors.shape, dtype=numpy.bool_) if self.own is None else self.own
 
+    def _calm(self) -> NDArray[numpy.int64]:
+        """Indices of the pooled arms."""
+        return numpy.flatnonzero(~self._separate().all(axis=1))
+
+    def _placed(self, values: Any) -> Floats:
+        """`values` of the pairs of pooled arms as a symmetric matrix [arms, arms], zero elsewhere."""
+        calm, table = self._calm(), numpy.zeros(self.errors.shape)
+        for value, (i, j) in zip(values, _pairs(len(calm)), strict=True):
+            table[calm[i], calm[j]] = table[calm[j], calm[i]] = value
+        return table
+
     def _null(self) -> "Null":
-        calm = len(self.errors) if self.own is None else int((~self.own.all(axis=1)).sum())
-        return null_distribution(self.seeds, self.peers, calm)
+        return null_distribution(self.seeds, self.peers, self.spread or (1.0,) * len(self._calm()), self.draws)
 
 
 @dataclass(frozen=True)
 class Null:
-    """Simulated null of the pooled form: sorted |t| of single pairs, max |t| of a study, and one pair's two parts."""
+    """Simulated null of the pooled form: |t| of each pair, sorted [m, draws]; max |t| of a study [draws]; a pair's
+    difference over its true error, and its estimated error over the true one [m, draws].
+    """
 
-    single: Floats
-    largest: Floats
-    normal: Floats
-    ratio: Floats
+    single: Any
+    largest: Any
+    normal: Any
+    ratio: Any
 
 
-def paired_errors(cell: Cell, others: Sequence[Cell], pool_below: int) -> PairedErrors:
+def _pairs(arms: int) -> list[tuple[int, int]]:
+    return list(combinations(range(arms), 2))
+
+
+def paired_errors(cell: Cell, others: Sequence[Cell], pool_below: int, draws: int = DRAWS) -> PairedErrors:
     """Errors of `cell`, pooled with those of `others` that share its task and warmups if it has few seeds.
 
     Arms with a diverged run are kept out of the pooling: their differences rest on their own paired variance.
@@ -143,13 +172,33 @@ def paired_errors(cell: Cell, others: Sequence[Cell], pool_below: int) -> Paired
         shapes = [table / residual_mean_square(peer) for peer in peers for table in [_paired_variances(peer)]]
         shapes.append(squares[numpy.ix_(calm, calm)] / scale)
         squares[numpy.ix_(calm, calm)] = scale * numpy.mean(shapes, axis=0)
+        shares = [arm_variances(table) / residual_mean_square(table) for table in [values[:, calm], *peers]]
+        spread = _rounded_spread(numpy.mean(shares, axis=0))
     errors = numpy.sqrt(squares / seeds)
     if not (errors[~numpy.eye(arms, dtype=bool)] > 0.0).all():
         return PairedErrors(numpy.empty((0, 0)), seeds, note="some differences do not vary between seeds")
     if not pooled:
         return PairedErrors(errors, seeds)
     own = None if calm.all() else numpy.logical_not(numpy.outer(calm, calm))
-    return PairedErrors(errors, seeds, tuple(sorted(len(peer) for peer in peers)), own=own)
+    return PairedErrors(errors, seeds, tuple(sorted(len(peer) for peer in peers)), own=own, spread=spread, draws=draws)
+
+
+def arm_variances(values: Floats) -> Floats:
+    """Variance of each arm's noise [arms] from `values` [seeds, arms] with seed effects taken out (Grubbs 1948).
+
+    Unbiased, so single ones may be negative; below three arms they cannot be told apart.
+    """
+    arms = values.shape[1]
+    squares = (values - values.mean(axis=1, keepdims=True)).var(axis=0, ddof=1)
+    if arms < 3:
+        return numpy.full(arms, squares.sum() / (arms - 1))
+    return numpy.asarray((squares - squares.sum() / (arms * (arms - 1))) * arms / (arms - 2))
+
+
+def _rounded_spread(shares: Floats) -> tuple[float, ...]:
+    """Relative sd of arms from relative variances, rounded on the log2 scale."""
+    sd = numpy.sqrt(numpy.maximum(shares, SMALLEST_SHARE))
+    return tuple((2.0 ** (numpy.round(numpy.log2(sd) / SPREAD_STEP) * SPREAD_STEP)).tolist())
 
 
 def refusal(cell: Cell) -> str:
@@ -206,26 +255,29 @@ def _poolable(cell: Cell, other: Cell) -> bool:
 
 
 @lru_cache(maxsize=64)
-def null_distribution(seeds: int, peers: tuple[int, ...], arms: int) -> Null:
-    """The pooled statistic when no arm differs: normal outcomes, equal spread of the arms, any scale of the cells."""
+def null_distribution(seeds: int, peers: tuple[int, ...], spread: tuple[float, ...], draws: int = DRAWS) -> Null:
+    """The pooled statistic when no arm differs: normal outcomes, any scale of the cells, arms spread by `spread`."""
     generator = numpy.random.default_rng(20_260_717)
-    pairs = all_pairs(arms).T  # [arms, m]
+    arms = numpy.array(spread)
+    pairs = all_pairs(len(arms)).T  # [arms, m]
+    true = numpy.sqrt(((arms[:, None] * pairs) ** 2).sum(axis=0) / seeds)
     batch = max(1, 2_000_000 // ((seeds + sum(peers)) * pairs.shape[1]))
-    single, largest, normal, ratio = [], [], [], []
-    for start in range(0, DRAWS, batch):
-        count = min(batch, DRAWS - start)
-        own = generator.standard_normal((count, seeds, arms))
-        mean = own.mean(axis=1) @ pairs
+    single, normal, ratio = [], [], []
+    for start in range(0, draws, batch):
+        count = min(batch, draws - start)
+        own = generator.standard_normal((count, seeds, len(arms))) * arms
         scale, shape = _scale_and_shape(own, pairs)
         for size in peers:
-            shape = shape + _scale_and_shape(generator.standard_normal((count, size, arms)), pairs)[1]
+            shape = shape + _scale_and_shape(generator.standard_normal((count, size, len(arms))) * arms, pairs)[1]
         error = numpy.sqrt(scale[:, None] * shape / (1 + len(peers)) / seeds)
-        statistic = numpy.abs(mean) / error
-        single.append(statistic.ravel())
-        largest.append(statistic.max(axis=1))
-        normal.append(mean[:, 0] / (2.0 / seeds) ** 0.5)
-        ratio.append(error[:, 0] / (2.0 / seeds) ** 0.5)
-    return Null(numpy.sort(numpy.concatenate(single)), *map(numpy.concatenate, (largest, normal, ratio)))
+        mean = own.mean(axis=1) @ pairs
+        single.append((numpy.abs(mean) / error).astype(numpy.float32))
+        normal.append((mean / true).astype(numpy.float32))
+        ratio.append((error / true).astype(numpy.float32))
+    together = numpy.concatenate(single)
+    return Null(
+        numpy.sort(together.T, axis=1), together.max(axis=1), numpy.concatenate(normal).T, numpy.concatenate(ratio).T
+    )
 
 
 def _scale_and_shape(values: Floats, pairs: Floats) -> tuple[Any, Any]:

@@ -6,7 +6,7 @@ two Monte-Carlo errors. Used by benchmarks/coverage.py (the table of docs/statis
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
@@ -19,6 +19,9 @@ from warmup.statistics.simulation import Design, draw, runs
 
 TOLERANCE = 0.02
 """Coverage may fall this far short of nominal (issue: at least nominal - 2 %)."""
+
+DRAWS = 4000
+"""Null studies behind each pooled critical value here: every simulated study needs its own."""
 
 SETTINGS: dict[str, Any] = {
     "outcome": "best_validation_loss",
@@ -117,7 +120,7 @@ def plateau_checks(design: Design, name: str, studies: int, which: int = 0) -> l
     delta = SETTINGS["margins"]["default"]["absolute"]
     covered = false = whole = 0
     for cells in cell_studies(design, studies, seed=21):
-        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"])
+        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"], DRAWS)
         means = cells[which].complete.mean(axis=0)
         found = plateau.regrets(means, errors.simultaneous_reach(SETTINGS["confidence"]))
         covered += bool(((found.low <= truth + 1e-12) & (truth <= found.high + 1e-12)).all())
@@ -144,7 +147,7 @@ def difference_checks(design: Design, name: str, studies: int, which: int = 0) -
     confidence = SETTINGS["confidence"]
     covered = equivalent = 0
     for cells in cell_studies(design, studies, seed=22):
-        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"])
+        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"], DRAWS)
         means = cells[which].complete.mean(axis=0)
         difference = float(means[1] - means[0])
         covered += abs(difference - truth) <= errors.reach(confidence)[1, 0]
@@ -171,7 +174,7 @@ def smooth_check(design: Design, best: float, name: str, studies: int, which: in
     """Coverage of the smooth optimum's interval where the truth is a quadratic lowest at `best`."""
     hits = said = 0
     for cells in cell_studies(design, studies, seed=23):
-        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"])
+        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"], DRAWS)
         found = smooth.smooth_optimum(cells[which], errors, SETTINGS).interval
         if found.low is not None and found.high is not None:
             said += 1
@@ -185,7 +188,7 @@ def crossfit_check(design: Design, name: str, studies: int, which: int = 0) -> C
     truth = design.regrets[which]
     hits = said = 0
     for cells in cell_studies(design, studies, seed=24):
-        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"])
+        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"], DRAWS)
         values = cells[which].complete
         chosen, held_out = optimum.choices(values, 1)
         weights = held_out / held_out.sum(axis=1, keepdims=True)
@@ -221,11 +224,11 @@ def power_check(design: Design, name: str, studies: int) -> Check:
     level = 1.0 - 0.05 / 12.0
     sd = design.sd * (2.0 * (1.0 - design.icc)) ** 0.5
     example = next(cell_studies(design, 1, seed=25))
-    errors = paired_errors(example[0], example, SETTINGS["pool_below"])
-    gap = power.detectable_gap(errors, sd / design.seeds**0.5, level, SETTINGS["power"]["target"])
+    planned = replace(paired_errors(example[0], example, SETTINGS["pool_below"], DRAWS), spread=())  # before any run
+    gap = power.detectable_gap(planned, sd / design.seeds**0.5, level, SETTINGS["power"]["target"])
     found = 0
     for cells in cell_studies(design, studies, seed=26):
-        errors = paired_errors(cells[0], cells, SETTINGS["pool_below"])
+        errors = paired_errors(cells[0], cells, SETTINGS["pool_below"], DRAWS)
         means = cells[0].complete.mean(axis=0)
         found += abs(float(means[1] - means[0]) + gap) > errors.reach(level)[1, 0]
     return Check("power at the detectable gap", name, "power", SETTINGS["power"]["target"], found / studies, studies)
