@@ -5,17 +5,15 @@ its meaning (see `meaning`). Packages whose modules are chosen by name (see `reg
 given; an import that cannot be read counts a whole package, and `doubts` says so. docs/provenance.md tells the rest.
 """
 
-import ast
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from warmup.differences import differences, fingerprint
-from warmup.errors import ConfigurationError, UserError
-from warmup.imports import Chosen, Doubt, Imports, imports_of
-from warmup.meaning import meaning
+from warmup.errors import ConfigurationError
+from warmup.imports import Chosen, Doubt
+from warmup.read_sources import Source, short_digest, source
 from warmup.registry import PACKAGES
 from warmup.staleness import refuse_stale, stale, stale_runs, survey
 from warmup.versions import versions
@@ -37,9 +35,6 @@ __all__ = [
 
 ROOT = Path(__file__).resolve().parents[1]
 """The folder of the rules' scripts, from which modules are imported."""
-
-DIGEST_LENGTH = 16
-"""Hexadecimal digits kept of a SHA-256: 64 bits tell edits apart and keep the records of thousands of runs small."""
 
 
 def code(script: str | Path, choices: Mapping[str, Sequence[str]] = {}) -> dict[str, str]:
@@ -70,8 +65,8 @@ def changed(code: Mapping[str, str]) -> list[str]:
     def digests(path: Path) -> set[str]:
         if path in modules:
             ways = ((docstrings, annotations) for docstrings in (False, True) for annotations in (False, True))
-            return {_digest(path, modules[path], *way) for way in ways}
-        return {_short(path.read_bytes())} if path.is_file() else set()
+            return {source(path, modules[path]).digest(*way) for way in ways}
+        return {short_digest(path.read_bytes())} if path.is_file() else set()
 
     return [path for path, before in code.items() if before not in digests(ROOT / path)]
 
@@ -79,30 +74,20 @@ def changed(code: Mapping[str, str]) -> list[str]:
 def environment(path: str | Path) -> str:
     """Digest of an environment file's lines without comments: changes when a package or its version does."""
     lines = (line.partition(" #")[0].rstrip() for line in Path(path).read_text().splitlines())
-    return _short("\n".join(line for line in lines if line and not line.lstrip().startswith("#")).encode())
+    return short_digest("\n".join(line for line in lines if line and not line.lstrip().startswith("#")).encode())
 
 
 def forget() -> None:
     """Drop what was read of the source files: for a process that goes on while files change (tests)."""
     _sources.cache_clear()
     _closure.cache_clear()
-    _facts.cache_clear()
-    _digest.cache_clear()
+    source.cache_clear()
 
 
 @dataclass(frozen=True)
 class _Closure:
     digests: dict[str, str]
     doubts: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """A parsed module."""
-
-    path: Path
-    tree: ast.Module
-    imports: Imports
 
 
 def _locate(script: str | Path) -> tuple[Path, Path]:
@@ -129,30 +114,12 @@ def _sources(root: Path) -> dict[str, Path]:
 
 
 @cache
-def _facts(path: Path, module: str) -> _Facts:
-    try:
-        tree = ast.parse(path.read_bytes(), filename=str(path))
-    except SyntaxError as error:
-        raise UserError(f"{path}, line {error.lineno}: not valid Python ({error.msg})") from error
-    return _Facts(path, tree, imports_of(tree, module, path.name == "__init__.py"))
-
-
-@cache
-def _digest(path: Path, module: str, docstrings: bool, annotations: bool) -> str:
-    return _short(meaning(_facts(path, module).tree, docstrings, annotations).encode())
-
-
-def _short(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:DIGEST_LENGTH]
-
-
-@cache
 def _closure(root: Path, script: Path, choices: tuple[tuple[str, tuple[str, ...]], ...]) -> _Closure:
     sources = _sources(root)
     start = ".".join(script.relative_to(root).with_suffix("").parts)
     if start not in sources:
         raise ConfigurationError(f"{script}: there is no such script")
-    facts: dict[str, _Facts] = {}
+    facts: dict[str, Source] = {}
     doubts: list[str] = []
     chosen_names = dict(choices)
     waiting = [start]
@@ -160,7 +127,7 @@ def _closure(root: Path, script: Path, choices: tuple[tuple[str, tuple[str, ...]
         module = waiting.pop()
         if module in facts or module not in sources:
             continue
-        facts[module] = known = _facts(sources[module], module)
+        facts[module] = known = source(sources[module], module)
         shown = known.path.relative_to(root).as_posix()
         waiting += [name for imported in known.imports.plain for name in _with_parents(imported)]
         for call in known.imports.chosen:
@@ -175,8 +142,7 @@ def _closure(root: Path, script: Path, choices: tuple[tuple[str, tuple[str, ...]
     docstrings = any(known.imports.reads_docstrings for known in facts.values())
     annotations = any(known.imports.reads_annotations for known in facts.values())
     digests = {
-        known.path.relative_to(root).as_posix(): _digest(known.path, module, docstrings, annotations)
-        for module, known in facts.items()
+        known.path.relative_to(root).as_posix(): known.digest(docstrings, annotations) for known in facts.values()
     }
     for known in facts.values():
         digests |= _data_beside(root, known)
@@ -224,13 +190,13 @@ def _whole(sources: Mapping[str, Path], doubt: Doubt) -> list[str]:
     return [module for module in sources if module == doubt.package or module.startswith(doubt.package + ".")]
 
 
-def _data_beside(root: Path, known: _Facts) -> dict[str, str]:
+def _data_beside(root: Path, known: Source) -> dict[str, str]:
     """Data files in a module's own folder (a C source, a table) that the module names in a literal string."""
     if not known.imports.texts:
         return {}
     beside = (known.path.parent / text for text in known.imports.texts if not text.endswith(".py") and "\0" not in text)
     return {
-        file.relative_to(root).as_posix(): _short(file.read_bytes())
+        file.relative_to(root).as_posix(): short_digest(file.read_bytes())
         for file in beside
         if file.is_file() and file.is_relative_to(root) and ".." not in file.parts
     }
