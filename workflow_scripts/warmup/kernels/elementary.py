@@ -126,5 +126,15 @@ def softplus(x):  # type: ignore[no-untyped-def]
     """log(1 + exp(x)), without overflow and without loss where exp(x) is small."""
     small = exp(zeros(x) - magnitude(x))
     ratio = small / (ones(x) + ones(x) + small)
-    logarithm = (ratio + ratio) * _artanh_series(ratio * ratio)
-    return where_greater(x, zeros(x), x, zeros(x)) + logarithm
+    return where_greater(x, zeros(x), x, zeros(x)) + (ratio + ratio) * _artanh_series(ratio * ratio)
+
+
+@njit
+def softplus_and_slope(x):  # type: ignore[no-untyped-def]
+    """softplus(x) and its derivative sigmoid(x), from one exponential and one division."""
+    small = exp(zeros(x) - magnitude(x))
+    first, second = ones(x) + small, ones(x) + ones(x) + small
+    inverse = ones(x) / (first * second)
+    ratio = small * (inverse * first)
+    value = where_greater(x, zeros(x), x, zeros(x)) + (ratio + ratio) * _artanh_series(ratio * ratio)
+    return value, where_greater(zeros(x), x, small, ones(x)) * (inverse * second)

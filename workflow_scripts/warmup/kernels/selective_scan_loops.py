@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from warmup.kernels.elementary import LOG2_E, exp2, sigmoid, softplus
+from warmup.kernels.elementary import LOG2_E, exp2, sigmoid, softplus_and_slope
 from warmup.kernels.runtime import kernel
 from warmup.kernels.simd import broadcast, fill, load, ones, read_tile, scratch, store, total, width, write_tile, zeros
 
-CHUNK = 16
-"""Steps between kept states: states and decays of a chunk (32 KB) stay in the fast caches."""
+CHUNK = 32
+"""Steps between kept states: what the backward pass recomputes for a chunk (128 KB) stays in the second-level cache."""
 
 LN_2 = math.log(2)
 
@@ -52,6 +52,9 @@ class Gradients(NamedTuple):
     D: np.ndarray
     bias: np.ndarray
 
+
+# Slots of a record of the backward pass.
+DECAY, BEFORE, SUM_B, SUM_C = range(4)
 
 # Rows of the table of strides; its columns: batch, channel or state, step.
 U, DT, Z, B, C, OUT, G_U, G_DT, G_Z = range(9)
@@ -89,13 +92,14 @@ def _row(source, channel, present, scratch):  # type: ignore[no-untyped-def]
 
 @njit
 def _discretise(steps, tile_u, tile_dt, shift, smooth, tile_delta, tile_drive):  # type: ignore[no-untyped-def]
-    """delta and delta x u of a chunk; afterwards `tile_dt` holds dt with its bias."""
+    """delta and delta x u of a chunk; afterwards `tile_dt` holds the derivative of delta in dt."""
     lanes = width(tile_u)
     for place in range(0, steps * lanes, lanes):
         delta = load(tile_dt, place) + shift
-        store(tile_dt, place, delta)
+        slope = ones(delta)
         if smooth:
-            delta = softplus(delta)
+            delta, slope = softplus_and_slope(delta)
+        store(tile_dt, place, slope)
         store(tile_delta, place, delta)
         store(tile_drive, place, delta * load(tile_u, place))
 
@@ -182,8 +186,8 @@ def backward(first, last, sizes, groups, jumps, x, g, smooth, gated):  # type: i
     tile_u, tile_dt, tile_z = scratch(CHUNK * lanes, x.u), scratch(CHUNK * lanes, x.u), scratch(CHUNK * lanes, x.u)
     tile_delta, tile_drive = scratch(CHUNK * lanes, x.u), scratch(CHUNK * lanes, x.u)
     tile_g = scratch(CHUNK * lanes, x.u)
-    decays, history = scratch(CHUNK * size, x.u), scratch((CHUNK + 1) * size, x.u)
-    sum_B, sum_C = scratch(CHUNK * size, x.u), scratch(CHUNK * size, x.u)
+    # Of each step and state of a chunk, side by side: decay, state before the step, sums for B and C.
+    records, spare = scratch((CHUNK + 1) * states * 4 * lanes, x.u), scratch(size, x.u)
     # Carried from chunk to chunk for each register of the group: log2(e) A, and the gradients of states and A.
     rates, g_state, sum_A = scratch(longest * size, x.u), scratch(longest * size, x.u), scratch(longest * size, x.u)
     sum_D, sum_bias = scratch(longest * lanes, x.u), scratch(longest * lanes, x.u)
@@ -195,19 +199,19 @@ def backward(first, last, sizes, groups, jumps, x, g, smooth, gated):  # type: i
         for register in range(start, stop):
             channel, own = register * lanes, (register - start) * size
             present = min(lanes, channels - channel)
-            _read_rates(x.A, channel, states, present, rates, own, history)
-            read_tile(g.final, (batch * channels + channel) * states, 1, states, states, present, history)
+            _read_rates(x.A, channel, states, present, rates, own, spare)
+            read_tile(g.final, (batch * channels + channel) * states, 1, states, states, present, spare)
             for index in range(0, size, lanes):
-                store(g_state, own + index, load(history, index))
+                store(g_state, own + index, load(spare, index))
                 store(sum_A, own + index, zeros(sum_A))
             store(sum_D, (register - start) * lanes, zeros(sum_D))
             store(sum_bias, (register - start) * lanes, zeros(sum_D))
         for chunk in range(chunks - 1, -1, -1):
             begin = chunk * CHUNK
             steps = min(CHUNK, length - begin)
-            for index in range(0, steps * size, lanes):
-                store(sum_B, index, zeros(sum_B))
-                store(sum_C, index, zeros(sum_C))
+            for index in range(0, steps * states * 4 * lanes, 4 * lanes):
+                store(records, index + SUM_B * lanes, zeros(records))
+                store(records, index + SUM_C * lanes, zeros(records))
             for register in range(start, stop):
                 channel, own, own_row = register * lanes, (register - start) * size, (register - start) * lanes
                 present = min(lanes, channels - channel)
@@ -216,12 +220,12 @@ def backward(first, last, sizes, groups, jumps, x, g, smooth, gated):  # type: i
                 _read(g.out, jumps[OUT], batch, channel, begin, steps, present, tile_g)
                 if gated:
                     _read(x.z, jumps[Z], batch, channel, begin, steps, present, tile_z)
-                skip = _row(x.D, channel, present, history)
-                shift = _row(x.bias, channel, present, history)
+                skip = _row(x.D, channel, present, spare)
+                shift = _row(x.bias, channel, present, spare)
                 _discretise(steps, tile_u, tile_dt, shift, smooth, tile_delta, tile_drive)
                 place = ((batch * registers + register) * chunks + chunk) * size
-                for index in range(0, size, lanes):
-                    store(history, index, load(x.kept, place + index))
+                for n in range(states):
+                    store(records, (4 * n + BEFORE) * lanes, load(x.kept, place + n * lanes))
 
                 # Forward through the chunk: states, decays, and the gate's gradient, which needs the ungated output.
                 g_skip = load(sum_D, own_row)
@@ -232,11 +236,12 @@ def backward(first, last, sizes, groups, jumps, x, g, smooth, gated):  # type: i
                     u = load(tile_u, step * lanes)
                     value = skip * u
                     for n in range(states):
-                        place = (step * states + n) * lanes
+                        place = (step * states + n) * 4 * lanes
                         decay = exp2(delta * load(rates, own + n * lanes))
-                        h = decay * load(history, place) + drive * broadcast(x_B, b_place + n * b_state)
-                        store(decays, place, decay)
-                        store(history, place + size, h)
+                        h = decay * load(records, place + BEFORE * lanes)
+                        h = h + drive * broadcast(x_B, b_place + n * b_state)
+                        store(records, place + DECAY * lanes, decay)
+                        store(records, place + (4 * states + BEFORE) * lanes, h)
                         value = value + h * broadcast(x_C, c_place + n * c_state)
                     g_value = load(tile_g, step * lanes)
                     if gated:
@@ -259,21 +264,20 @@ def backward(first, last, sizes, groups, jumps, x, g, smooth, gated):  # type: i
                     g_value = load(tile_g, step * lanes)
                     g_drive, g_rate = zeros(delta), zeros(delta)
                     for n in range(states):
-                        place = (step * states + n) * lanes
+                        place = (step * states + n) * 4 * lanes
                         g_h = load(g_state, own + n * lanes) + g_value * broadcast(x_C, c_place + n * c_state)
-                        store(sum_C, place, load(sum_C, place) + g_value * load(history, place + size))
-                        store(sum_B, place, load(sum_B, place) + g_h * drive)
+                        h = load(records, place + (4 * states + BEFORE) * lanes)
+                        store(records, place + SUM_C * lanes, load(records, place + SUM_C * lanes) + g_value * h)
+                        store(records, place + SUM_B * lanes, load(records, place + SUM_B * lanes) + g_h * drive)
                         g_drive = g_drive + g_h * broadcast(x_B, b_place + n * b_state)
-                        g_h = g_h * load(decays, place)
+                        g_h = g_h * load(records, place + DECAY * lanes)
                         store(g_state, own + n * lanes, g_h)
-                        g_exponent = g_h * load(history, place)
+                        g_exponent = g_h * load(records, place + BEFORE * lanes)
                         g_rate = g_rate + g_exponent * load(rates, own + n * lanes)
                         store(sum_A, own + n * lanes, load(sum_A, own + n * lanes) + g_exponent * delta)
                     u = load(tile_u, step * lanes)
                     store(tile_u, step * lanes, g_value * skip + g_drive * delta)
-                    g_delta = g_rate * ln_2 + g_drive * u
-                    if smooth:
-                        g_delta = g_delta * sigmoid(load(tile_dt, step * lanes))
+                    g_delta = (g_rate * ln_2 + g_drive * u) * load(tile_dt, step * lanes)
                     store(tile_dt, step * lanes, g_delta)
                     g_shift = g_shift + g_delta
                 store(sum_bias, own_row, g_shift)
@@ -283,14 +287,14 @@ def backward(first, last, sizes, groups, jumps, x, g, smooth, gated):  # type: i
                     _write(tile_z, steps, present, g.z, jumps[G_Z], batch, channel, begin)
             place = ((group * batches + batch) * length + begin) * states
             for index in range(steps * states):
-                g.B[place + index] = total(load(sum_B, index * lanes))
-                g.C[place + index] = total(load(sum_C, index * lanes))
+                g.B[place + index] = total(load(records, (4 * index + SUM_B) * lanes))
+                g.C[place + index] = total(load(records, (4 * index + SUM_C) * lanes))
         for register in range(start, stop):
             channel, own = register * lanes, (register - start) * size
             present = min(lanes, channels - channel)
             for index in range(0, size, lanes):
-                store(history, index, load(sum_A, own + index))
-            write_tile(history, states, present, g.A, (batch * channels + channel) * states, 1, states)
+                store(spare, index, load(sum_A, own + index))
+            write_tile(spare, states, present, g.A, (batch * channels + channel) * states, 1, states)
             for lane in range(present):
                 g.D[batch * channels + channel + lane] = sum_D[(register - start) * lanes + lane]
                 g.bias[batch * channels + channel + lane] = sum_bias[(register - start) * lanes + lane]
