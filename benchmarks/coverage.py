@@ -1,6 +1,6 @@
 """Simulation table: coverage and size of every interval and test at the sizes studies have.
 
-.venv/bin/python benchmarks/coverage.py [--studies 1000] [--json FILE] [--markdown FILE]
+.venv/bin/python benchmarks/coverage.py [--studies 600] [--mixed 200] [--seeds 2 3 5 10] [--json FILE] [--markdown FILE]
 
 Synthetic studies with known truth (warmup/statistics/simulation.py): paired by seed with intra-class correlation 0.5, 2
 to 10 seeds, 4 and 12 architectures, null and planted, and with what trainings do: one architecture three times as noisy
@@ -86,17 +86,13 @@ def plain_intervals(studies: int) -> Iterator[checks.Check]:
             )
 
 
-def all_checks(studies: int, mixed: int) -> Iterator[checks.Check]:
-    """Every row of the table; `mixed` studies for the mixed model, which is slow."""
+def all_checks(studies: int, mixed: int, sizes: tuple[int, ...]) -> Iterator[checks.Check]:
+    """Every row of the table for studies of `sizes` seeds; `mixed` studies for the mixed model, which is slow."""
     yield from plain_intervals(4 * studies)
-    for seeds, architectures in itertools.product(SEEDS, (4, 12)):
+    for seeds, architectures in itertools.product(sizes, (4, 12)):
         for name, design in designs(seeds, architectures):
-            yield from checks.plateau_checks(design, name, studies)
-            yield from checks.difference_checks(design, name, studies)
-            yield checks.crossfit_check(design, name, studies)
-            if design.regrets.any():
-                yield checks.smooth_check(design, 0.05, name, studies)
-            else:
+            yield from checks.cell_checks(design, name, studies, best=0.05 if design.regrets.any() else None)
+            if not design.regrets.any():
                 yield checks.power_check(design, name, studies)
                 yield checks.family_check(design, name, max(100, studies // 4))
     for seeds, world in itertools.product(
@@ -119,13 +115,14 @@ def all_checks(studies: int, mixed: int) -> Iterator[checks.Check]:
 def main() -> None:
     """Print the table; failures first, then by statistic."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--studies", type=int, default=1000)
-    arguments.add_argument("--mixed", type=int, default=200, help="studies for the mixed model")
+    arguments.add_argument("--studies", type=int, default=600)
+    arguments.add_argument("--mixed", type=int, default=200, help="studies for the mixed model (0: leave it out)")
+    arguments.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="sizes of the studies")
     arguments.add_argument("--json", type=Path)
     arguments.add_argument("--markdown", type=Path)
     chosen = arguments.parse_args()
     found = []
-    for check in all_checks(chosen.studies, chosen.mixed):
+    for check in all_checks(chosen.studies, chosen.mixed, tuple(chosen.seeds)):
         found.append(check)
         promised = f"{check.kind} {check.nominal:g}, +- {check.error:.3f}"
         verdict = "ok  " if check.passes else "FAIL"

@@ -14,7 +14,7 @@ import polars
 
 from warmup.statistics import comparisons, intervals, mixed_model, optimum, plateau, power, smooth
 from warmup.statistics.outcomes import Cell, with_outcome
-from warmup.statistics.pairing import paired_errors
+from warmup.statistics.pairing import PairedErrors, paired_errors
 from warmup.statistics.simulation import Design, draw, runs
 
 TOLERANCE = 0.02
@@ -112,52 +112,55 @@ def interval_coverage(
     return Check(name, design, "coverage", nominal, hits / studies, studies)
 
 
-def plateau_checks(design: Design, name: str, studies: int, which: int = 0) -> list[Check]:
-    """Regret limits of cell `which` hold together; nothing outside the margin is demonstrated; without any effect of
-    warmup the plateau is the whole grid.
+def cell_checks(design: Design, name: str, studies: int, best: float | None = None, which: int = 0) -> list[Check]:
+    """Everything said about cell `which` of a study, on the same studies.
+
+    Regret limits hold together; nothing outside the margin is demonstrated; without any effect of warmup the plateau is
+    the whole grid. The difference of the second warmup from the first is covered, and called equivalent no more often
+    than promised where it is the margin itself. The cross-fitted interval covers the mean true advantage of the warmups
+    that were chosen. Where the truth is a quadratic lowest at `best`, so does the smooth optimum's.
     """
-    truth = design.truth[which]
-    delta = SETTINGS["margins"]["default"]["absolute"]
-    covered = false = whole = 0
+    planted, truth = design.regrets[which], design.truth[which]
+    difference = float(planted[1] - planted[0])
+    level, delta = float(SETTINGS["confidence"]), float(SETTINGS["margins"]["default"]["absolute"])
+    counts: dict[tuple[str, str], list[bool]] = {}
+
+    def count(statistic: str, kind: str, hit: Any) -> None:
+        counts.setdefault((statistic, kind), []).append(bool(hit))
+
     for cells in cell_studies(design, studies, seed=21):
-        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"], DRAWS)
-        means = cells[which].complete.mean(axis=0)
-        found = plateau.regrets(means, errors.simultaneous_reach(SETTINGS["confidence"]))
-        covered += bool(((found.low <= truth + 1e-12) & (truth <= found.high + 1e-12)).all())
-        false += bool(((found.high <= delta) & (truth > delta)).any())
-        whole += bool((found.low <= delta).all())
-    checks = [
-        Check(
-            "regret limits, all warmups together", name, "coverage", SETTINGS["confidence"], covered / studies, studies
-        ),
-        Check("plateau demonstrated falsely", name, "size", 1.0 - SETTINGS["confidence"], false / studies, studies),
-    ]
-    if not truth.any():
-        checks.append(
-            Check("whole grid not excluded", name, "coverage", SETTINGS["confidence"], whole / studies, studies)
-        )
-    return checks
-
-
-def difference_checks(design: Design, name: str, studies: int, which: int = 0) -> list[Check]:
-    """One paired difference of cell `which`, second warmup against the first: coverage, and the equivalence test's size
-    where the true difference is the margin itself.
-    """
-    truth = float(design.regrets[which, 1] - design.regrets[which, 0])
-    confidence = SETTINGS["confidence"]
-    covered = equivalent = 0
-    for cells in cell_studies(design, studies, seed=22):
-        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"], DRAWS)
-        means = cells[which].complete.mean(axis=0)
-        difference = float(means[1] - means[0])
-        covered += abs(difference - truth) <= errors.reach(confidence)[1, 0]
-        moved = difference - truth + SETTINGS["margins"]["default"]["absolute"]
-        p = comparisons.equivalence_p(moved, SETTINGS["margins"]["default"]["absolute"], errors, 1, 0)
-        equivalent += p <= 1.0 - confidence
+        cell = cells[which]
+        errors = paired_errors(cell, cells, SETTINGS["pool_below"], DRAWS)
+        means = cell.complete.mean(axis=0)
+        found = plateau.regrets(means, errors.simultaneous_reach(level))
+        held = (found.low <= truth + 1e-12) & (truth <= found.high + 1e-12)
+        count("regret limits, all warmups together", "coverage", held.all())
+        count("plateau demonstrated falsely", "size", ((found.high <= delta) & (truth > delta)).any())
+        if not truth.any():
+            count("whole grid not excluded", "coverage", (found.low <= delta).all())
+        away = float(means[1] - means[0]) - difference
+        count("paired difference", "coverage", abs(away) <= errors.reach(level)[1, 0])
+        p = comparisons.equivalence_p(away + delta, delta, errors, 1, 0)
+        count("equivalence test at the margin", "size", p <= 1.0 - level)
+        gain, chosen = _advantage(cell.complete, errors)
+        if gain.low is not None and gain.high is not None:
+            count("cross-fitted advantage", "coverage", gain.low <= (planted[0] - planted[chosen]).mean() <= gain.high)
+        if best is not None:
+            lowest = smooth.smooth_optimum(cell, errors, SETTINGS).interval
+            if lowest.low is not None and lowest.high is not None:
+                count("smooth optimum", "coverage", lowest.low - 1e-6 <= best <= lowest.high + 1e-6)
     return [
-        Check("paired difference", name, "coverage", confidence, covered / studies, studies),
-        Check("equivalence test at the margin", name, "size", 1.0 - confidence, equivalent / studies, studies),
+        Check(statistic, name, kind, level if kind == "coverage" else 1.0 - level, float(numpy.mean(hits)), len(hits))
+        for (statistic, kind), hits in counts.items()
     ]
+
+
+def _advantage(values: Any, errors: PairedErrors) -> tuple[intervals.Interval, Any]:
+    """Cross-fitted advantage over the first warmup, and what the halves chose."""
+    chosen, held_out = optimum.choices(values, 1)
+    weights = held_out / held_out.sum(axis=1, keepdims=True)
+    per_seed = ((values[:, 0, None] - values[:, chosen]) * weights).sum(axis=1)
+    return optimum.advantage_interval(per_seed, chosen, 0, errors, SETTINGS["confidence"]), chosen
 
 
 def family_check(design: Design, name: str, studies: int) -> Check:
@@ -168,36 +171,6 @@ def family_check(design: Design, name: str, studies: int) -> Check:
         found = comparisons.comparisons(runs(design, seed), settings)["verdict"]
         wrong += found.is_in(["better", "worse"]).any()
     return Check("family of comparisons (Holm)", name, "size", 0.05, wrong / studies, studies)
-
-
-def smooth_check(design: Design, best: float, name: str, studies: int, which: int = 0) -> Check:
-    """Coverage of the smooth optimum's interval where the truth is a quadratic lowest at `best`."""
-    hits = said = 0
-    for cells in cell_studies(design, studies, seed=23):
-        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"], DRAWS)
-        found = smooth.smooth_optimum(cells[which], errors, SETTINGS).interval
-        if found.low is not None and found.high is not None:
-            said += 1
-            hits += found.low - 1e-6 <= best <= found.high + 1e-6
-    return Check("smooth optimum", name, "coverage", SETTINGS["confidence"], hits / max(1, said), max(1, said))
-
-
-def crossfit_check(design: Design, name: str, studies: int, which: int = 0) -> Check:
-    """Coverage, of the mean true advantage of the warmups chosen on halves of the seeds, by the cross-fitted "
-    "interval."""
-    truth = design.regrets[which]
-    hits = said = 0
-    for cells in cell_studies(design, studies, seed=24):
-        errors = paired_errors(cells[which], cells, SETTINGS["pool_below"], DRAWS)
-        values = cells[which].complete
-        chosen, held_out = optimum.choices(values, 1)
-        weights = held_out / held_out.sum(axis=1, keepdims=True)
-        per_seed = ((values[:, 0, None] - values[:, chosen]) * weights).sum(axis=1)
-        found = optimum.advantage_interval(per_seed, chosen, 0, errors, SETTINGS["confidence"])
-        if found.low is not None and found.high is not None:
-            said += 1
-            hits += found.low <= float((truth[0] - truth[chosen]).mean()) <= found.high
-    return Check("cross-fitted advantage", name, "coverage", SETTINGS["confidence"], hits / max(1, said), max(1, said))
 
 
 def mixed_model_checks(design: Design, name: str, studies: int, grouping: str = "world") -> list[Check]:
