@@ -1,6 +1,7 @@
 # Needs: the effective settings and the grid (common.smk).
 # Makes: for every rule, the one mapping that its result depends on (its part of the configuration and the digests of its
 # code), and the inputs and resources that follow from the configuration. Nothing else may re-run a job.
+from functools import cache
 
 
 def own_file(wildcards):
@@ -25,9 +26,9 @@ def check_settings(wildcards):
     }
 
 
-def run_settings(wildcards):
+@cache
+def settings_of(run):
     """What a training depends on: its own part of the configuration, and the code it uses."""
-    run = run_of(wildcards)
     return {
         **grid.run_settings(SETTINGS, run),
         **decisive_libraries(),
@@ -36,6 +37,11 @@ def run_settings(wildcards):
             **code_of("train.py", grid.run_choices(SETTINGS, run)),
         },
     }
+
+
+def run_settings(wildcards):
+    """What the training that wildcards name depends on."""
+    return settings_of(run_of(wildcards))
 
 
 def probe_settings(wildcards):

@@ -13,9 +13,9 @@ from warmup.read_sources import Source
 @pytest.fixture(autouse=True)
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A file of its own for what is kept."""
-    path = tmp_path / "cache" / "provenance.json"
+    path = tmp_path / ".snakemake" / "warmup-sources.json"
+    path.parent.mkdir()
     monkeypatch.setattr(read_sources, "KEPT", path)
-    monkeypatch.setattr(read_sources.sys, "dont_write_bytecode", False)
     read_sources._answers.cache_clear()
     yield path
     read_sources._answers.cache_clear()
@@ -68,20 +68,28 @@ def test_a_broken_file_is_no_obstacle(tmp_path: Path, kept: Path, text: str) -> 
     path.write_text("x = 1")
     first = told(path)
     read_sources._answers.cache_clear()
-    kept.parent.mkdir()
     kept.write_text(text)
     assert told(path) == first
     end_process()
     assert len(json.loads(kept.read_text())) == 1
 
 
-def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path: Path, kept: Path) -> None:
-    kept.parent.write_text("a file, so that no folder can be made here")
+def test_nothing_is_kept_where_snakemake_has_no_folder(tmp_path: Path, kept: Path) -> None:
+    kept.parent.rmdir()
     path = tmp_path / "module.py"
     path.write_text("x = 1")
     assert told(path)
     end_process()
-    assert kept.parent.is_file()
+    assert not kept.parent.exists()
+
+
+def test_a_file_that_cannot_be_written_is_no_obstacle(tmp_path: Path, kept: Path) -> None:
+    kept.mkdir()
+    path = tmp_path / "module.py"
+    path.write_text("x = 1")
+    assert told(path)
+    end_process()
+    assert kept.is_dir()
 
 
 def test_old_entries_go_when_there_are_too_many(tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,7 +45,8 @@ def refuse_changed_code(job: Any) -> None:
         return
     command = [sys.executable, "-m", "warmup.code_check"]
     root = Path(__file__).resolve().parents[1]
-    done = subprocess.run(command, cwd=root, input=json.dumps(code), capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, env=environment, input=json.dumps(code), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"the check of the code failed: {done.stderr}")
     changed = json.loads(done.stdout)

@@ -1,8 +1,8 @@
 """Source files as provenance needs them, read once: what each imports, and digests of what it means.
 
 Parsing the package takes a second or so, and the Snakefile is parsed again in every job. So what was found is kept
-in a file in __pycache__, beside Python's own caches, under a digest of the source and of the code that reads it: an
-entry can be missing, never wrong. Where that folder cannot be written nothing is kept.
+in Snakemake's own folder, under a digest of the source and of the code that reads it: an entry can be missing, never
+wrong. Without such a folder, or where it cannot be written, nothing is kept.
 """
 
 import ast
@@ -10,7 +10,6 @@ import atexit
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cache
@@ -24,7 +23,9 @@ from warmup.meaning import meaning
 DIGEST_LENGTH = 16
 """Hexadecimal digits kept of a SHA-256: 64 bits tell edits apart and keep the records of thousands of runs small."""
 
-KEPT = Path(__file__).parent / "__pycache__" / "provenance.json"
+KEPT = Path(".snakemake") / "warmup-sources.json"
+"""Relative to the folder Snakemake works in."""
+
 MOST_ENTRIES = 3000
 """Above this many, only entries used by the present process are kept."""
 
@@ -98,8 +99,9 @@ class _Answers:
     """What was found about sources before, by the digest of the source."""
 
     def __init__(self) -> None:
+        self.path = KEPT.absolute()
         try:
-            self.entries: dict[str, dict[str, Any]] = dict(json.loads(KEPT.read_bytes()))
+            self.entries: dict[str, dict[str, Any]] = dict(json.loads(self.path.read_bytes()))
         except (OSError, ValueError):
             self.entries = {}
         self.used: set[str] = set()
@@ -116,16 +118,15 @@ class _Answers:
 
     def keep(self) -> None:
         """Write what is new for the next process."""
-        if not self.new or sys.dont_write_bytecode:
+        if not self.new or not self.path.parent.is_dir():
             return
         entries = self.entries
         if len(entries) > MOST_ENTRIES:
             entries = {key: entry for key, entry in entries.items() if key in self.used}
-        part = KEPT.with_name(f"{KEPT.name}.{os.getpid()}")
+        part = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         try:
-            KEPT.parent.mkdir(exist_ok=True)
             part.write_text(json.dumps(entries))
-            part.replace(KEPT)
+            part.replace(self.path)
         except OSError:  # a folder that cannot be written: the next process reads the sources itself
             return
 

@@ -5,6 +5,7 @@ the configuration names the one to use, and a result depends on that one alone.
 """
 
 import importlib
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -18,8 +19,13 @@ def names(package: str) -> list[str]:
     """Names that `load` accepts for `package`, sorted, found by listing files (nothing is imported)."""
     if package not in PACKAGES:
         raise ValueError(f"{package!r} is not a registered package; registered are {', '.join(PACKAGES)}")
+    return list(_listed(package))
+
+
+@cache  # planning asks several times per run
+def _listed(package: str) -> tuple[str, ...]:
     folder = Path(__file__).parent.joinpath(*package.split("."))
-    return sorted(file.stem for file in folder.glob("*.py") if not file.stem.startswith("_"))
+    return tuple(sorted(file.stem for file in folder.glob("*.py") if not file.stem.startswith("_")))
 
 
 def load(package: str, name: str) -> ModuleType:
