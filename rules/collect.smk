@@ -28,4 +28,4 @@ rule figures:
         rules.mechanism_figures.output,
         rules.recipe_figures.output if len({run.recipe for run in RUNS}) > 1 else [],
         THEORY_TARGETS,
-        rules.predict.output if PROBE_RUNS else [],
+        rules.predict.output if PREDICTED else [],

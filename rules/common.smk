@@ -19,6 +19,14 @@ SCALE = SETTINGS["scale"]
 STUDY = SETTINGS["study"]
 RUNS = grid.runs(SETTINGS)
 PROBE_RUNS = grid.probe_runs(SETTINGS, RUNS)
+PREDICTED = [
+    *PROBE_RUNS,
+    *(
+        run
+        for run in RUNS
+        if SETTINGS["architectures"][run.architecture]["role"] == "validate"
+    ),
+]
 TASKS = list(dict.fromkeys(run.task for run in RUNS))
 
 RESULTS = f"{SETTINGS['results']}/{SCALE}"
