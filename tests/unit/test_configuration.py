@@ -40,7 +40,7 @@ WRONG = {
         ["tasks", "did you mean language?"],
     ),
     "unknown recipe in study": (
-        "studies: {warmup: {selections: [{recipes: [adam]}]}}",
+        "studies: {warmup: {selections: [{recipes: [adamww]}]}}",
         ["recipes", "did you mean adamw?"],
     ),
     "unknown optimizer": ("recipes: {adamw: {optimizer: admw}}", ["recipes.adamw.optimizer", "did you mean adamw?"]),
@@ -54,7 +54,7 @@ WRONG = {
         ["recipes.one.based_on", "one -> two -> one", "circle"],
     ),
     "base that does not exist": (
-        "recipes: {mine: {based_on: adamv}}",
+        "recipes: {mine: {based_on: adamww}}",
         ["recipes.mine.based_on", "did you mean adamw?"],
     ),
     "heads do not divide": (
@@ -97,8 +97,8 @@ WRONG = {
         ["tasks.language.source.path", "nowhere.txt", "does not exist"],
     ),
     "pixels for language": (
-        "architectures: {vit: {model_type: vit, input: pixels, settings: {hidden_size: 16, num_attention_heads: 2}}}",
-        ["'vit' takes pixels", "list the tasks"],
+        "architectures: {pixelated: {model_type: vit, input: pixels, settings: {hidden_size: 16, num_attention_heads: 2}}}",
+        ["'pixelated' takes pixels", "list the tasks"],
     ),
     "micro batch does not divide": ("training: {micro_batch: 3}", ["training.micro_batch", "batch_size"]),
     "more evaluations than steps": ("training: {evaluations: 100}", ["training.evaluations", "24"]),

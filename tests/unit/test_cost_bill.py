@@ -137,9 +137,11 @@ def test_experts_that_a_token_does_not_visit_cost_nothing() -> None:
     few = measured(chosen, "jamba", "language")
     chosen["architectures"]["jamba"]["settings"]["num_experts"] = 8
     many = measured(chosen, "jamba", "language")
-    router = (
-        2 * 4 * 64 * chosen["tasks"]["language"]["sequence_length"] * 2
-    )  # the router alone grows: 4 more experts, 2 layers
+    sizes = chosen["architectures"]["jamba"]["settings"]
+    period, offset = sizes["expert_layer_period"], sizes["expert_layer_offset"]
+    routed = sum(layer % period == offset for layer in range(sizes["num_hidden_layers"]))
+    # the router alone grows, by 4 experts in every layer that has any
+    router = 2 * 4 * sizes["hidden_size"] * chosen["tasks"]["language"]["sequence_length"] * routed
     assert many.parameters > few.parameters
     assert many.matrix_flops - few.matrix_flops == router
 
