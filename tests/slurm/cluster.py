@@ -22,6 +22,8 @@ CONFIGURATION_FOLDER = Path("/etc/slurm")
 LOCK = Path("/tmp/warmup-sweep-slurm.lock")
 MARK = "test-cluster"  # a file that tells this fixture's folders from a real cluster's
 LOCK_PATIENCE = 1200  # seconds; longer than the whole suite
+DIES_WITH_THE_TEST = ("setpriv", "--pdeathsig", "TERM")
+"""Before a command: it gets SIGTERM when the test process ends, however that ends."""
 GPUS = 2
 CPUS = 4  # SLURM's count, not the machine's: two trainings and two small jobs at once
 MEMORY_MB = 64_000  # likewise only booked, never touched
@@ -263,7 +265,7 @@ class Cluster:
         assert executable is not None, program
         with (self.folder / f"{program}.log").open("ab") as output:
             self._daemons[program] = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", executable, *arguments],  # no daemon outlives the test process
+                [*DIES_WITH_THE_TEST, executable, *arguments],
                 env=dict(self.environment),
                 stdout=output,
                 stderr=output,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from slurm.cluster import Cluster, ClusterError, wait_for
+from slurm.cluster import DIES_WITH_THE_TEST, Cluster, ClusterError, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(
@@ -109,7 +109,11 @@ class Study:
         """Snakemake in the background, output to snakemake.out."""
         with (self.folder / "snakemake.out").open("ab") as output:
             process = subprocess.Popen(
-                self.command(*arguments), cwd=self.folder, env=self.environment(), stdout=output, stderr=output
+                [*DIES_WITH_THE_TEST, *self.command(*arguments)],
+                cwd=self.folder,
+                env=self.environment(),
+                stdout=output,
+                stderr=output,
             )
         self._started.append(process)
         return process
