@@ -52,7 +52,7 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
 @functools.cache
 def schema() -> dict[str, Any]:
     """The whole JSON schema, sections in files of their own put in their places."""
-    return _inline(yaml.safe_load((SCHEMAS / ROOT_SCHEMA).read_text()))
+    return _inline(_read(ROOT_SCHEMA))
 
 
 def merge(below: Any, above: Any) -> Any:
@@ -105,7 +105,7 @@ def _inline(node: Any, own: Mapping[str, Any] | None = None) -> Any:
     if isinstance(node, Mapping):
         reference, beside = node.get("$ref", ""), {key: value for key, value in node.items() if key != "$ref"}
         if reference.endswith(".schema.yaml"):
-            part = yaml.safe_load((SCHEMAS / reference).read_text())
+            part = _read(reference)
             part.pop("$schema", None)
             return {**_inline(part, part.pop("$defs", {})), **beside}
         if own and reference.removeprefix("#/$defs/") in own:
