@@ -100,6 +100,11 @@ def _default(key: str) -> Any:
     return schema()["properties"][key]["default"]
 
 
+def _read(name: str) -> Any:
+    """A schema file. libyaml's loader, where PyYAML has it, is ten times as fast, and this is read in every job."""
+    return yaml.load((SCHEMAS / name).read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def _inline(node: Any, own: Mapping[str, Any] | None = None) -> Any:
     """`node` with references to section files, and to definitions of a section's `own`, replaced by what they name."""
     if isinstance(node, Mapping):
