@@ -40,6 +40,13 @@ def test_due_steps_of_the_two_scales() -> None:
     assert set(range(200)) <= paper and max(paper) == 49_999 and len(paper) <= 220
 
 
+def test_what_is_taken_along_falls_on_due_steps() -> None:
+    due = _cadence.due_steps(150, 0.004, 20)
+    maps = _cadence.nearest(due, _cadence.due_steps(150, 0, 4))
+    assert sorted(maps) == [0, 4, 30, 149] and maps <= due
+    assert _cadence.nearest(frozenset(), frozenset({3})) == frozenset()
+
+
 def test_cadences_before_the_end_stop_where_they_should() -> None:
     assert max(_cadence.due_steps(1000, 0, 5, until=0.3)) == 299
 

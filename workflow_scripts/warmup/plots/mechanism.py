@@ -12,7 +12,7 @@ import numpy
 import polars
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from warmup.plots import style
 
@@ -117,7 +117,8 @@ def _norms(axis: Any, marked: Sequence[Any], part: polars.DataFrame) -> None:
                 panel.axvline(step, color="#d55e00", linewidth=0.9, alpha=0.8)
     axis.set_yscale("log")
     axis.set_xscale("log")
-    plain_log(axis.yaxis)
+    for direction in (axis.xaxis, axis.yaxis):
+        plain_log(direction)
 
 
 def which_first(order: polars.DataFrame, labels: Labels) -> Figure:
@@ -144,7 +145,7 @@ def which_first(order: polars.DataFrame, labels: Labels) -> Figure:
     axis.axvline(0, color="#444444", linewidth=0.8)
     axis.set_xlim(-reach, reach)
     axis.set_ylim(-0.6, shown.height - 0.4)
-    axis.set_xlabel("lag (steps): right of 0, entropy falls before the gradient norm rises; left, after")
+    axis.set_xlabel("lag (steps)\n< 0: gradient first   > 0: entropy first", fontsize=8)
     return drawing
 
 
@@ -178,12 +179,15 @@ def query_key_spectra(curves: polars.DataFrame, matrices: polars.DataFrame, labe
             axes[row, 0].fill_between(line["step"] + 1, line["low"], line["high"], color=shade, alpha=0.12, linewidth=0)
             axes[row, 0].plot(line["step"] + 1, line["mean"], color=shade, linewidth=1.4, label=f"layer {layer}")
         axes[row, 0].set_xscale("log")
-        axes[row, 0].set_ylim(bottom=0)
+        plain_log(axes[row, 0].xaxis)
+        axes[row, 0].set_ylim(0, 1.04)
         axes[row, 0].set_ylabel(
             f"{labels.get(architecture, architecture)}, {labels.get(task, task)}\nSEC(1)", fontsize=8
         )
         axes[row, 0].legend(fontsize=6, ncols=2)
-        for column, layer in ((1, layers[0]), (2, layers[-1])):
+        if len(layers) == 1:
+            axes[row, 2].axis("off")
+        for column, layer in [(1, layers[0]), (2, layers[-1])][: len(layers)]:
             _spectrum(axes[row, column], _of(spectra, architecture, task).filter(polars.col("layer") == layer))
             axes[row, column].set_title(f"singular values, layer {layer}", fontsize=8, fontweight="normal")
     for column, name in enumerate(("step + 1", "index of the singular value", "index of the singular value")):
@@ -237,6 +241,7 @@ def mixing_maps(matrices: polars.DataFrame, labels: Labels) -> Figure:
             size = round(len(matrix) ** 0.5)
             axis.imshow(matrix.reshape(size, size), cmap="magma", norm=PowerNorm(0.5, 0.0), interpolation="nearest")
             axis.grid(False)
+            axis.spines[["left", "bottom"]].set_visible(False)
             if row == 0:
                 axis.set_title(f"step {step}", fontsize=8)
             if column == 0:
@@ -287,7 +292,10 @@ def empty(why: str) -> Figure:
 
 
 def plain_log(axis: Any) -> None:
-    """Ticks of a log axis as plain numbers."""
+    """Ticks of a log axis as plain numbers, at 1, 2 and 5 where it spans few decades."""
+    low, high = sorted(axis.get_view_interval())
+    few = low > 0 and high / low < 200
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -121,6 +121,8 @@ def recipe_outcomes(arms: polars.DataFrame, runs: polars.DataFrame, words: Words
                 axes[row, column].set_title(f"minus {label}", fontsize=8, fontweight="normal", loc="left")
             axes[row, column].set_xlabel("paired difference (left is better)", fontsize=8)
             axes[row, column].set_yticks(list(heights.values()), [])
+        for axis in axes[row]:
+            axis.set_ylim(-0.6, len(names) - 0.4)
     return drawing
 
 
@@ -212,8 +214,9 @@ def implied_warmup(caps: polars.DataFrame, arms: polars.DataFrame, runs: polars.
         _linear(axis, arms, runs, architecture, task)
         axis.set_xscale("log")
         axis.set_yscale("log")
-        plain_log(axis.yaxis)
         axis.set_ylim(top=1.4)
+        for direction in (axis.xaxis, axis.yaxis):
+            plain_log(direction)
         axis.set_xlabel("step + 1")
         axis.set_ylabel("a_t / lr_t" if recorded.height else "a_t / lr_t, implied")
         axis.set_title(_place_label(architecture, task, words), fontsize=9, loc="left")

@@ -15,3 +15,8 @@ def due_steps(steps: int, dense: float, points: int, until: float = 1.0) -> froz
         share = point / (points - 1) if points > 1 else 0.0
         chosen.add(min(round(math.exp(start + share * (end - start))) - 1, steps - 1))
     return frozenset(chosen)
+
+
+def nearest(due: frozenset[int], wanted: frozenset[int]) -> frozenset[int]:
+    """For each step of `wanted` the nearest of `due` (the earlier of two): what such a step takes along."""
+    return frozenset(min(due, key=lambda step: (abs(step - target), step)) for target in wanted) if due else due

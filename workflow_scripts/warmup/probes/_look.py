@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from warmup.probes import _capture
+from warmup.probes import _cadence, _capture
 
 LOGGER = logging.getLogger("warmup")
 
@@ -43,6 +43,11 @@ class Look:
     def captured(self) -> _capture.Captured:
         """What one forward pass of the probe examples shows (shared by the probes of this step)."""
         return self.watcher.forward(self.probe_inputs)
+
+    def taken_along(self, points: int) -> bool:
+        """Whether this is one of the probe's due steps nearest to `points` log-spaced ones."""
+        due = _cadence.due_steps(self.steps, self.settings["dense"], self.settings["points"])
+        return self.step in _cadence.nearest(due, _cadence.due_steps(self.steps, 0, points))
 
     def layer(self, name: str) -> int:
         """Index of the block that the module or parameter `name` stands in, -1 if in none."""

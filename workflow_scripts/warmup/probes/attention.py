@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from warmup.architectures.projections import looks_like_attention
-from warmup.probes import _cadence, _capture, _entropy
+from warmup.probes import _capture, _entropy
 from warmup.probes._look import Look, Row
 
 INVISIBLE = -50.0
@@ -21,8 +21,7 @@ def before_update(look: Look) -> list[Row]:
     rows: list[Row] = []
     if look.step and not look.watcher.may_attend:
         return rows
-    rank = look.step in _cadence.due_steps(look.steps, 0, look.settings["rank_points"])
-    store = look.step in _cadence.due_steps(look.steps, 0, look.settings["map_points"])
+    rank, store = (look.taken_along(look.settings[key]) for key in ("rank_points", "map_points"))
     for name, seen in look.captured.attention.items():
         logits, visible = scores(seen)
         weights = logits.softmax(-1)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from warmup.architectures.projections import looks_like_attention
-from warmup.probes import _cadence, _entropy
+from warmup.probes import _entropy
 from warmup.probes._look import Look, Row
 
 MAMBA_PARTS = ("in_proj", "conv1d", "x_proj", "dt_proj", "A_log", "D", "act")
@@ -33,8 +33,7 @@ def before_update(look: Look) -> list[Row]:
     """Rows of every block whose mixer is known."""
     rows: list[Row] = []
     size = look.settings["largest_matrix"]
-    rank = look.step in _cadence.due_steps(look.steps, 0, look.settings["rank_points"])
-    store = look.step in _cadence.due_steps(look.steps, 0, look.settings["map_points"])
+    rank, store = (look.taken_along(look.settings[key]) for key in ("rank_points", "map_points"))
     for name, module in look.watcher.modules:
         if not (is_mamba(module) or is_rwkv(module)):
             continue
