@@ -220,9 +220,9 @@ def test_an_error_in_a_unit_is_raised() -> None:
 
 def test_freed_memory_is_kept_where_the_c_library_can() -> None:
     code = """
-import resource, torch
+import resource, sys, torch
 from warmup.kernels import memory
-print(memory.keep_freed())
+print(memory.keep_freed() if sys.argv[1] == "keep" else None)
 for _ in range(3):
     torch.ones(1 << 22)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -231,9 +231,13 @@ for _ in range(20):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
     environment = dict(os.environ, PYTHONPATH=str(Path(kernels.__file__).parents[2]))
-    kept, faults = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    ).stdout.split()
+    answers = {
+        way: subprocess.run(
+            [sys.executable, "-c", code, way], env=environment, capture_output=True, text=True, check=True
+        ).stdout.split()
+        for way in ("keep", "leave")
+    }
+    kept, faults = answers["keep"]
     assert kept == str(memory.keep_freed())
-    if kept == "True":
-        assert int(faults) < 4096  # 20 x 16 MB are 81,920 pages of 4 KB
+    if kept == "True":  # beside a process left alone, since a busy kernel may take pages back from both
+        assert int(faults) < 0.6 * int(answers["leave"][1])
