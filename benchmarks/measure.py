@@ -84,6 +84,11 @@ def times_floor(case: str, seconds: Mapping[str, list[float]], ours: str, floor:
     )
 
 
+def single(case: str, ours: str, peer: str, ratio: float, goal: float | None) -> Row:
+    """Row of a ratio that was measured elsewhere, as one number; smaller is better."""
+    return Row(case, ours, peer, ratio, ratio, ratio, goal, slower=True)
+
+
 def _label(name: str, seconds: Mapping[str, list[float]]) -> str:
     return f"{name} {_duration(statistics.median(seconds[name]))}"
 

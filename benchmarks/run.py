@@ -1,6 +1,6 @@
 """One table: how this workflow's time compares with its peers' and with the machine's floor.
 
-.venv/bin/python benchmarks/run.py [case ...] [--threads 2] [--rounds 7] [--json FILE] [--markdown FILE]
+.venv/bin/python benchmarks/run.py [case ...] [--threads 2] [--rounds 7] [--json FILE] [--into docs/performance.md]
 
 Cases are the modules benchmarks/case_<name>.py (see measure.py); each runs in a process of its own, its contenders by
 turns. A ratio is the median over rounds, with the smallest and the largest.
@@ -9,6 +9,7 @@ turns. A ratio is the median over rounds, with the smallest and the largest.
 import argparse
 import importlib
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -20,6 +21,7 @@ sys.path[0] = str(HERE.parent)  # instead of this folder, whose file names are n
 
 from benchmarks.measure import Machine, Row  # noqa: E402  (found through the line above)
 
+MARKS = ("<!-- table: benchmarks/run.py -->", "<!-- end of table -->")
 HEADER = ("case", "ours", "peer", "ratio", "range", "goal", "")
 
 
@@ -64,6 +66,23 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join([texts[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *texts[1:]])
 
 
+def processor() -> str:
+    """The machine's processor, as the system names it."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{named or platform.machine()}, {os.cpu_count()} cores"
+
+
+def with_table(document: str, text: str) -> str:
+    """The document with `text` between its marks."""
+    before, _, rest = document.partition(MARKS[0])
+    _, found, after = rest.partition(MARKS[1])
+    if not found:
+        raise ValueError(f"the document has no place for the table: {MARKS[0]} and, after it, {MARKS[1]}")
+    return f"{before}{MARKS[0]}\n{text}{MARKS[1]}{after}"
+
+
 def main() -> None:
     """Runs the chosen cases and prints the table; exit code 1 if a goal was missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -71,7 +90,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, help="also write the rows here")
-    parser.add_argument("--markdown", type=Path, help="also write the table here")
+    parser.add_argument("--into", type=Path, help="put the table into this document, between its two marks")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     unknown = set(chosen.cases) - set(names())
@@ -84,10 +103,10 @@ def main() -> None:
     for case in chosen.cases or names():
         print(f"measuring {case} ...", file=sys.stderr, flush=True)
         rows += rows_of(case, chosen.threads, chosen.rounds)
-    text = f"{table(rows)}\n\n{chosen.threads} threads, {platform.processor() or platform.machine()}\n"
+    text = f"{table(rows)}\n\n{chosen.threads} threads; {processor()}; load {os.getloadavg()[1]:.1f} at the end.\n"
     print(text)
-    if chosen.markdown:
-        chosen.markdown.write_text(text)
+    if chosen.into:
+        chosen.into.write_text(with_table(chosen.into.read_text(), text))
     if chosen.json:
         chosen.json.write_text(json.dumps(rows, indent=1) + "\n")
     sys.exit(any(row["met"] is False for row in rows))
