@@ -27,11 +27,11 @@ $(VENV)/.complete: requirements.lock
 
 # Format, lint, types; then the tests, slow ones (kill drills, SLURM, simulation studies) last.
 test: check
-	$(BIN)/pytest -n $(CORES) -m "not slow" --dist loadfile
+	$(BIN)/pytest -n $(CORES) -m "not slow" --dist loadgroup
 	$(BIN)/pytest -m slow
 
 test-fast: check
-	$(BIN)/pytest -n $(CORES) -m "not slow" --dist loadfile
+	$(BIN)/pytest -n $(CORES) -m "not slow" --dist loadgroup
 
 check: env
 	$(BIN)/ruff format --check .
