@@ -7,7 +7,6 @@ import torch
 from benchmarks import adamw2, models
 from benchmarks.measure import Machine, Row, interleaved, share_of
 
-
 GOAL = 1.25
 
 
