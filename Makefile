@@ -28,7 +28,7 @@ $(VENV)/.complete: requirements.lock
 # Format, lint, types; then the tests, slow ones (kill drills, SLURM, simulation studies) last.
 test: check
 	$(BIN)/pytest -n $(CORES) -m "not slow" --dist loadgroup
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n $(CORES) -m slow --dist loadgroup
 
 test-fast: check
 	$(BIN)/pytest -n $(CORES) -m "not slow" --dist loadgroup

@@ -9,6 +9,13 @@ from slurm.cluster import Cluster
 from slurm.study import TWO_RUNS, Study
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker takes all tests of this folder: there is one cluster on the machine."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("cluster"))
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A running cluster with two devices. Fails, with what to install, where there is no SLURM."""
