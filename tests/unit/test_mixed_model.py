@@ -87,7 +87,8 @@ def test_each_recipe_has_its_own_model() -> None:
 @pytest.mark.parametrize(
     ("part", "reason"),
     [
-        (table(seeds=1), "one seed"),
+        (table(seeds=1), "1 of the 3 seeds"),
+        (table(seeds=2), "2 of the 3 seeds"),
         (table(warmups=(0.0, 0.1)), "three warmups"),
         (table().with_columns(best_validation_loss=polars.lit(-1.0)), "no logarithm"),
         (table().filter((polars.col("architecture") != "a01") | (polars.col("warmup") == 0.0)), "were not run"),

@@ -25,6 +25,8 @@ from warmup.statistics.pairing import arm_variances, residual_mean_square
 GROUPINGS: dict[str, tuple[str, ...]] = {"seed": ("seed",), "world": ("architecture", "task", "seed")}
 FEWEST_GROUPS_FOR_VARIANCE = 5
 """Below this many groups their variance is not reported: it would rest on fewer than four degrees of freedom."""
+FEWEST_SEEDS = 3
+"""With two seeds the tests reject a true null too often where warmups differ in spread (0.1; docs/statistics.md)."""
 OPTIMISER = "powell"
 """statsmodels' default (bfgs first) stops short of the maximum, or at a singular matrix, where a variance is small."""
 SMALLEST_ARM_VARIANCE = 0.01
@@ -83,8 +85,8 @@ def fit(runs: polars.DataFrame, grouping: str, settings: Mapping[str, Any]) -> F
 
     if runs["warmup"].n_unique() < 3:
         raise NoModelError(f"a spline needs three warmups, there are {runs['warmup'].n_unique()}")
-    if runs["seed"].n_unique() < 2:
-        raise NoModelError("one seed has no spread")
+    if runs["seed"].n_unique() < FEWEST_SEEDS:
+        raise NoModelError(f"{runs['seed'].n_unique()} of the {FEWEST_SEEDS} seeds it needs to keep its size")
     if runs["outcome"].min() <= 0:  # type: ignore[operator]
         raise NoModelError("an outcome is not positive, so it has no logarithm")
     data = _columns(runs, settings)
@@ -160,6 +162,15 @@ def null_statistics(runs: polars.DataFrame, found: Fit, indices: list[int], sett
     return numpy.asarray(form / len(indices) / variance)
 
 
+def effect_covariance(runs: polars.DataFrame, found: Fit) -> Floats:
+    """Covariance of the fixed effects [p, p] where cells and warmups have spreads of their own (sandwich form)."""
+    noise, worlds, world = _spreads(runs)
+    weighted = _solve(found.fixed, found.group, found.group_variance / found.residual_variance)
+    bread = numpy.linalg.inv(found.fixed.T @ weighted) @ weighted.T  # [p, n]
+    shared = bread @ (world[:, None] == numpy.arange(len(worlds))).astype(numpy.float64)
+    return numpy.asarray((bread * noise**2) @ bread.T + (shared * worlds**2) @ shared.T)
+
+
 def _spreads(runs: polars.DataFrame) -> tuple[Floats, Floats, Any]:
     """sd of the noise of each run [n], sd of each world's effect [worlds], index of each run's world [n].
 
@@ -199,7 +210,7 @@ def _columns(runs: polars.DataFrame, settings: Mapping[str, Any]) -> dict[str, A
 
 def _rows(runs: polars.DataFrame, found: Fit, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     common = {"n": found.observations, "groups": found.groups}
-    rows = [*tests(runs, found, settings), *_variances(found), *_effects(runs, found, settings)]
+    rows = [*tests(runs, found, settings), *_variances(found), *effects(runs, found, settings)]
     return [common | row for row in rows]
 
 
@@ -252,7 +263,7 @@ def _variances(found: Fit) -> list[dict[str, Any]]:
     return rows
 
 
-def _effects(runs: polars.DataFrame, found: Fit, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+def effects(runs: polars.DataFrame, found: Fit, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Relative change of the outcome at each warmup against the reference, per architecture, with t intervals."""
     import patsy
 
@@ -277,8 +288,9 @@ def _effects(runs: polars.DataFrame, found: Fit, settings: Mapping[str, Any]) ->
         return [{"kind": "effect", **_cannot(f"the reference warmup {reference:g} was not run")}]
     contrasts = rows_at(grid) - rows_at([(architecture, reference) for architecture, _ in grid])
     change = contrasts @ found.effects
-    errors = numpy.sqrt(numpy.einsum("ip,pq,iq->i", contrasts, found.covariance, contrasts))
-    reach = t_quantile(0.5 + settings["confidence"] / 2.0, found.freedom) * errors
+    errors = numpy.sqrt(numpy.einsum("ip,pq,iq->i", contrasts, effect_covariance(runs, found), contrasts))
+    freedom = [_own_freedom(runs.filter(architecture=architecture)) for architecture, _ in grid]
+    reach = numpy.array([t_quantile(0.5 + settings["confidence"] / 2.0, own) for own in freedom]) * errors
     return [
         {"kind": "effect", "term": "relative change of the outcome", "architecture": architecture, "warmup": warmup}
         | {"reference": reference, "estimate": float(numpy.expm1(change[i]))}
@@ -286,6 +298,12 @@ def _effects(runs: polars.DataFrame, found: Fit, settings: Mapping[str, Any]) ->
         | {"verdict": "ok", "note": ""}
         for i, (architecture, warmup) in enumerate(grid)
     ]
+
+
+def _own_freedom(runs: polars.DataFrame) -> int:
+    """Residual degrees of freedom of one architecture's cells: (seeds - 1) (warmups - 1) for each."""
+    parts = runs.partition_by(list(CELL))
+    return sum((part["seed"].n_unique() - 1) * (part["warmup"].n_unique() - 1) for part in parts)
 
 
 def _cannot(reason: str) -> dict[str, str]:
@@ -308,4 +326,4 @@ TABLE: dict[str, polars.DataType] = {
 }
 """Columns of the mixed_model table; `kind`: test (F, p), variance (of log outcome), effect (relative change).
 
-`p` is the bootstrap's, `p_model` the F distribution's. Limits of effects assume the model's one residual spread."""
+`p` is the bootstrap's, `p_model` the F distribution's; limits of effects keep the spread of each cell and warmup."""

@@ -174,21 +174,22 @@ def family_check(design: Design, name: str, studies: int) -> Check:
 
 
 def mixed_model_checks(design: Design, name: str, studies: int, grouping: str = "world") -> list[Check]:
-    """Size of the mixed model's two tests in null studies."""
+    """The mixed model in null studies: size of its two tests, coverage of the first architecture's first effect."""
     wrong: dict[str, list[bool]] = {}
+    covered = []
     for seed in range(studies):
         part = with_outcome(runs(design, seed))
-        try:
-            found = mixed_model.fit(part, grouping, SETTINGS)
-        except mixed_model.NoModelError:
-            continue
+        found = mixed_model.fit(part, grouping, SETTINGS)
         for row in mixed_model.tests(part, found, SETTINGS):
-            if row["verdict"] == "ok":
-                wrong.setdefault(row["term"], []).append(row["p"] <= 0.05)
-    return [
-        Check(f"mixed model: {term}", f"{name}, 1 | {grouping}", "size", 0.05, float(numpy.mean(hits)), len(hits))
+            wrong.setdefault(row["term"], []).append(row["p"] <= 0.05)
+        effect = mixed_model.effects(part, found, SETTINGS)[0]
+        covered.append(effect["low"] <= 0.0 <= effect["high"])
+    name = f"{name}, 1 | {grouping}"
+    tests = [
+        Check(f"mixed model: {term}", name, "size", 0.05, float(numpy.mean(hits)), len(hits))
         for term, hits in wrong.items()
     ]
+    return [*tests, Check("mixed model: effect", name, "coverage", 0.95, float(numpy.mean(covered)), len(covered))]
 
 
 def power_check(design: Design, name: str, studies: int) -> Check:
