@@ -10,7 +10,7 @@ import pytest
 from slurm.cluster import Cluster, wait_for
 from slurm.study import PATIENCE, Study, overlap
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the first test waits for the undisturbed study too
 
 Drill = Callable[[str], Study]
 

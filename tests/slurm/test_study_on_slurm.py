@@ -7,7 +7,7 @@ import pytest
 from slurm.cluster import GPUS
 from slurm.study import Study, overlap
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the first test waits for the undisturbed study too
 
 
 def test_study_completes(undisturbed: Study) -> None:
