@@ -44,7 +44,7 @@ def designs(seeds: int, architectures: int) -> Iterator[tuple[str, Design]]:
     planted = planted_optimum(warmups, 0.05, 0.1)
     yield f"{name}: null", Design(**plain)
     yield f"{name}: planted", Design(**plain, regret=planted)
-    yield f"{name}: one architecture x3 as noisy (that one)", Design(**plain, regret=planted, cell_spread=noisy_cell)
+    yield f"{name}: one architecture x3 as noisy", Design(**plain, regret=planted, cell_spread=noisy_cell)
     yield f"{name}: no warmup x3 as noisy", Design(**plain, regret=planted, arm_spread=noisy_arm)
     yield f"{name}: both", Design(**plain, regret=planted, arm_spread=noisy_arm, cell_spread=noisy_cell)
     yield f"{name}: skewed noise", Design(**plain, regret=planted, noise="skewed")
@@ -136,16 +136,35 @@ def main() -> None:
         chosen.markdown.write_text(markdown(table))
 
 
+WORLDS = (
+    "null",
+    "planted",
+    "one architecture x3 as noisy",
+    "no warmup x3 as noisy",
+    "both",
+    "skewed noise",
+    "heavy tails",
+)
+
+
 def markdown(table: polars.DataFrame) -> str:
-    """The table for docs/statistics.md: a row per statistic and design size, a column per world."""
-    lines = ["| statistic | design | promised | found | |", "|---|---|---|---|---|"]
-    for row in table.iter_rows(named=True):
-        sign = {"coverage": "≥", "size": "≤", "power": "="}[row["kind"]]
-        mark = "" if row["passes"] else "**fails**"
-        lines.append(
-            f"| {row['statistic']} | {row['design']} | {sign} {row['nominal']:.2g} | {row['share']:.3f} | {mark} |"
-        )
-    return "\n".join(lines) + "\n"
+    """Tables for docs/statistics.md: for each statistic a row per size and a column per world; failures are bold."""
+    parts = []
+    for part in table.partition_by("statistic", "kind", maintain_order=True):
+        rows: dict[str, dict[str, str]] = {}
+        for row in part.iter_rows(named=True):
+            size, _, world = row["design"].partition(": ")
+            world, _, group = world.partition(", 1 | ")
+            shown = f"{row['share']:.3f}" if row["passes"] else f"**{row['share']:.3f}**"
+            rows.setdefault(size + (f", group = {group}" if group else ""), {})[world] = shown
+        known = [world for world in WORLDS if any(world in cells for cells in rows.values())]
+        promised = {"coverage": "at least", "size": "at most", "power": ""}[part["kind"][0]]
+        parts.append(f"**{part['statistic'][0]}**: {part['kind'][0]}, promised {promised} {part['nominal'][0]:.2g}\n")
+        parts.append("| | " + " | ".join(known or ["found"]) + " |\n|" + "---|" * (1 + len(known or [""])))
+        for size, cells in rows.items():
+            parts.append(f"| {size} | " + " | ".join(cells.get(world, "") for world in known or [""]) + " |")
+        parts.append("")
+    return "\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":
