@@ -97,6 +97,26 @@ def search_path() -> str:
     return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/local/sbin"])
 
 
+def _path_without_sacct() -> list[str]:
+    folders = dict.fromkeys(search_path().split(os.pathsep))
+    return [folder for folder in folders if folder and not Path(folder, "sacct").exists()]
+
+
+def hide_sacct(programs: Path) -> None:
+    """Links in `programs` to everything that stands beside sacct, but not to sacct.
+
+    There is no accounting database here, and a cluster without one that has the program all the same trips the plugin:
+    when slurmctld is away for a moment it turns to sacct, never gets an answer, and forgets its jobs (docs/cluster.md).
+    """
+    programs.mkdir()
+    for folder in dict.fromkeys(search_path().split(os.pathsep)):
+        if folder and Path(folder, "sacct").exists():
+            for program in Path(folder).iterdir():
+                link = programs / program.name
+                if program.name != "sacct" and not link.is_symlink():
+                    link.symlink_to(program)
+
+
 def free_port() -> int:
     """A TCP port of the loopback interface that nobody listens on."""
     with socket.socket() as probe:
@@ -122,7 +142,7 @@ class Cluster:
         self.kill_wait = kill_wait
         self.environment: Mapping[str, str] = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SLURM")},
-            "PATH": search_path(),
+            "PATH": os.pathsep.join([str(folder / "programs"), *_path_without_sacct()]),
         }
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._lock: TextIO | None = None
@@ -239,6 +259,7 @@ class Cluster:
             (self.folder / name).mkdir(parents=True)
         self.folder.chmod(0o755)
         (self.folder / MARK).touch()
+        hide_sacct(self.folder / "programs")
         key = self.folder / "munge.key"
         key.write_bytes(secrets.token_bytes(1024))
         key.chmod(0o400)
