@@ -97,7 +97,7 @@ WRONG = {
         ["tasks.language.source.path", "nowhere.txt", "does not exist"],
     ),
     "pixels for language": (
-        "architectures: {pixelated: {model_type: vit, input: pixels, settings: {hidden_size: 16, num_attention_heads: 2}}}",
+        "architectures: {pixelated: {model_type: vit, input: pixels, settings: {hidden_size: 24}}}",
         ["'pixelated' takes pixels", "list the tasks"],
     ),
     "micro batch does not divide": ("training: {micro_batch: 3}", ["training.micro_batch", "batch_size"]),
