@@ -12,7 +12,7 @@ from dag.studies import CONFIGURATION, REPOSITORY, WORKFLOW, Finished, Study
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker takes all tests of this folder, so that the study is made once; a busy machine needs a while for it."""
+    """One worker takes all tests of this folder, to make the study once; a busy machine needs a while for it."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("finished study"))
