@@ -103,8 +103,9 @@ case "$*" in
     *State*--name*) exec squeue --states=all --noheader --format='%i|%T' --name="${*##*--name }" ;;
 esac
 """
-"""Without it: the plugin needs the program to submit at all, and with slurmctld away for a moment it cannot read MinJobAge,
-turns from squeue to sacct, which without a database never answers, and forgets its jobs (docs/cluster.md)."""
+"""Without it: the plugin needs the program to submit at all, and with slurmctld away for a moment it cannot
+read MinJobAge, turns from squeue to sacct, which without a database never answers, and forgets its jobs.
+(docs/cluster.md)"""
 
 
 def free_port() -> int:
