@@ -9,7 +9,7 @@ TORCH ?=
 TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu)
 REPORT := results/$(SCALE)/report
 
-.PHONY: all env test test-fast check benchmark docs why clean-checkpoints
+.PHONY: all env test test-slow check benchmark docs why
 .DEFAULT_GOAL := all
 
 all: env
@@ -25,13 +25,13 @@ $(VENV)/.complete: requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX) -r requirements.lock
 	touch $@
 
-# Format, lint, types; then the tests, slow ones (kill drills, SLURM, simulation studies) last.
+# Format, lint, types, and every test that takes seconds.
 test: check
 	$(BIN)/pytest -n $(CORES) -m "not slow" --dist loadgroup
-	$(BIN)/pytest -n $(CORES) -m slow --dist loadgroup
 
-test-fast: check
-	$(BIN)/pytest -n $(CORES) -m "not slow" --dist loadgroup
+# Kill drills, a real SLURM with its drills, simulation studies: up to half an hour (docs/LOG.md says what has run).
+test-slow: env
+	$(BIN)/pytest -m slow
 
 check: env
 	$(BIN)/ruff format --check .
