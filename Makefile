@@ -23,6 +23,9 @@ env: $(VENV)/.complete
 $(VENV)/.complete: requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX) -r requirements.lock
+	# RWKV-4's operator for GPUs, tested under Triton's interpreter; a CUDA build of torch brings the Triton it needs
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps einops==0.8.2 fla-core==0.6.0
+	$(BIN)/python -c "import triton" 2> /dev/null || $(BIN)/python -m pip install --quiet --no-deps triton==3.9.0
 	touch $@
 
 # Format, lint, types, and every test that takes seconds.
