@@ -39,7 +39,9 @@ def test_a_fresh_clone_with_copied_results_reruns_nothing(study: Study, tmp_path
 
 def test_comments_docstrings_and_formatting_rerun_nothing(study: Study) -> None:
     for path in study.sources():
-        text = black.format_str(path.read_text(), mode=black.Mode(line_length=70))
+        text = path.read_text()
+        if path.parent.name == "warmup":
+            text = black.format_str(text, mode=black.Mode(line_length=70))
         path.write_text(f'"""Another docstring."""\n# A comment.\n{text}\n# The end.\n')
     assert study.plan().jobs == []
 
