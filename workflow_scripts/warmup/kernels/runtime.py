@@ -22,8 +22,8 @@ import torch
 
 from warmup.kernels import simd
 
-SHARES_PER_THREAD = 4
-"""Shares that units are dealt in, per thread: more than one, as cores may be busy with other work."""
+SHARES_PER_THREAD = 2
+"""Shares that units are dealt in, per thread: more than one, as cores may be busy; not many, as each costs a call."""
 
 LANES = {torch.float32: simd.LANES[np.dtype(np.float32)], torch.float64: simd.LANES[np.dtype(np.float64)]}
 

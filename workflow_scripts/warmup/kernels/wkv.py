@@ -46,7 +46,16 @@ class WKV(torch.autograd.Function):
         kept = key.new_empty(batch * registers * chunks * 3 * lanes(key) if keep else 0)
         tensors = (decay.contiguous(), first.contiguous(), key, value, kept)
         inputs, jumps = loops.Inputs(*map(flat, tensors)), strides([key, value, out])
-        spread(loops.forward, batch * registers, tuple(key.shape), jumps, inputs, flat(state), flat(out), keep)
+        spread(
+            loops.forward,
+            batch * -(-registers // loops.BLOCK),
+            tuple(key.shape),
+            jumps,
+            inputs,
+            flat(state),
+            flat(out),
+            keep,
+        )
         ctx.save_for_backward(*tensors)
         return out
 
@@ -61,7 +70,7 @@ class WKV(torch.autograd.Function):
         gradients = loops.Gradients(*map(flat, (g_out, g_decay, g_first, g_key, g_value)))
         inputs, jumps = loops.Inputs(*map(flat, tensors)), strides([key, value, g_out, g_key, g_value])
         registers = -(-channels // lanes(key))
-        spread(loops.backward, batch * registers, tuple(key.shape), jumps, inputs, gradients)
+        spread(loops.backward, batch * -(-registers // loops.BLOCK), tuple(key.shape), jumps, inputs, gradients)
         return summed(g_decay), summed(g_first), g_key, g_value, None, None
 
 

@@ -17,6 +17,9 @@ from warmup.kernels.simd import load, ones, read_tile, scratch, store, where_gre
 CHUNK = 32
 """Steps between kept sums."""
 
+BLOCK = 4
+"""Registers of channels in a unit of work."""
+
 
 class Inputs(NamedTuple):
     """Flat views: decay (already -exp(time_decay)) and first [channels], key and value [batch, length, channels], kept
@@ -74,103 +77,139 @@ def _weights(old, new):  # type: ignore[no-untyped-def]
 
 @kernel
 def forward(first, last, sizes, jumps, x, state, out, keep):  # type: ignore[no-untyped-def]
-    """Units [first, last) of batch elements x registers of channels: fills `out` and, if `keep`, `x.kept`; `state` [3,
+    """Units [first, last) of batch elements x blocks of registers: fills `out` and, if `keep`, `x.kept`; `state` [3,
     batch, channels] (num, den, p) is brought from before the first step to after the last."""
     batches, length, channels = sizes
     lanes = width(x.key)
     registers = (channels + lanes - 1) // lanes
+    blocks = (registers + BLOCK - 1) // BLOCK
     chunks = (length + CHUNK - 1) // CHUNK
-    tile_key, tile_value = scratch(CHUNK * lanes, x.key), scratch(CHUNK * lanes, x.key)
-    tile_out = scratch(CHUNK * lanes, x.key)
+    plane, size = batches * channels, CHUNK * lanes
+    keys, values, outs = scratch(BLOCK * size, x.key), scratch(BLOCK * size, x.key), scratch(BLOCK * size, x.key)
+    # Of each register: num, den, p, decay, bonus.
+    own = scratch(BLOCK * 5 * lanes, x.key)
     for unit in range(first, last):
-        batch, register = unit // registers, unit % registers
-        channel = register * lanes
-        present = min(lanes, channels - channel)
-        decay, bonus = _row(x.decay, channel, present, tile_out), _row(x.first, channel, present, tile_out)
-        place, step_size = batch * channels + channel, batches * channels
-        num, den = _row(state, place, present, tile_out), _row(state, place + step_size, present, tile_out)
-        p = _row(state, place + 2 * step_size, present, tile_out)
+        batch, start = unit // blocks, unit % blocks * BLOCK
+        count = min(BLOCK, registers - start)
+        for r in range(count):
+            channel, place = (start + r) * lanes, r * 5 * lanes
+            present = min(lanes, channels - channel)
+            for part in range(3):
+                store(own, place + part * lanes, _row(state, part * plane + batch * channels + channel, present, outs))
+            store(own, place + 3 * lanes, _row(x.decay, channel, present, outs))
+            store(own, place + 4 * lanes, _row(x.first, channel, present, outs))
         for chunk in range(chunks):
             begin = chunk * CHUNK
             steps = min(CHUNK, length - begin)
-            if keep:
-                kept = ((batch * registers + register) * chunks + chunk) * 3 * lanes
-                store(x.kept, kept, num)
-                store(x.kept, kept + lanes, den)
-                store(x.kept, kept + 2 * lanes, p)
-            _read(x.key, jumps[KEY], batch, channel, begin, steps, present, tile_key)
-            _read(x.value, jumps[VALUE], batch, channel, begin, steps, present, tile_value)
-            for index in range(0, steps * lanes, lanes):
-                key, value = load(tile_key, index), load(tile_value, index)
-                old, new, _ = _weights(p, key + bonus)
-                store(tile_out, index, (old * num + new * value) / (old * den + new))
-                old, new, p = _weights(p + decay, key)
-                num, den = old * num + new * value, old * den + new
-            _write(tile_out, steps, present, out, jumps[OUT], batch, channel, begin)
-        for index, vector in enumerate((num, den, p)):
-            store(tile_out, 0, vector)
-            write_tile(tile_out, 1, present, state, place + index * step_size, 0, 1)
+            for r in range(count):
+                channel = (start + r) * lanes
+                present = min(lanes, channels - channel)
+                if keep:
+                    kept = ((batch * registers + start + r) * chunks + chunk) * 3 * lanes
+                    for part in range(0, 3 * lanes, lanes):
+                        store(x.kept, kept + part, load(own, r * 5 * lanes + part))
+                _read(x.key, jumps[KEY], batch, channel, begin, steps, present, keys[r * size :])
+                _read(x.value, jumps[VALUE], batch, channel, begin, steps, present, values[r * size :])
+            for step in range(steps):
+                # Registers innermost: their chains of dependent operations overlap.
+                for r in range(count):
+                    index, place = r * size + step * lanes, r * 5 * lanes
+                    num, den, p = load(own, place), load(own, place + lanes), load(own, place + 2 * lanes)
+                    key, value = load(keys, index), load(values, index)
+                    old, new, _ = _weights(p, key + load(own, place + 4 * lanes))
+                    store(outs, index, (old * num + new * value) / (old * den + new))
+                    old, new, p = _weights(p + load(own, place + 3 * lanes), key)
+                    store(own, place, old * num + new * value)
+                    store(own, place + lanes, old * den + new)
+                    store(own, place + 2 * lanes, p)
+            for r in range(count):
+                channel = (start + r) * lanes
+                present = min(lanes, channels - channel)
+                _write(outs[r * size :], steps, present, out, jumps[OUT], batch, channel, begin)
+        for r in range(count):
+            channel = (start + r) * lanes
+            present = min(lanes, channels - channel)
+            for part in range(3):
+                place = part * plane + batch * channels + channel
+                write_tile(own[(r * 5 + part) * lanes :], 1, present, state, place, 0, 1)
 
 
 @kernel
 def backward(first, last, sizes, jumps, x, g):  # type: ignore[no-untyped-def]
-    """Units [first, last) of batch elements x registers of channels: fills the gradients `g`."""
+    """Units [first, last) of batch elements x blocks of registers: fills the gradients `g`."""
     _, length, channels = sizes
     lanes = width(x.key)
     registers = (channels + lanes - 1) // lanes
+    blocks = (registers + BLOCK - 1) // BLOCK
     chunks = (length + CHUNK - 1) // CHUNK
-    tile_key, tile_value = scratch(CHUNK * lanes, x.key), scratch(CHUNK * lanes, x.key)
-    tile_out = scratch(CHUNK * lanes, x.key)
-    # Of each step of a chunk: the sums before it, and the weights of the update.
-    nums, dens, scales = scratch(CHUNK * lanes, x.key), scratch(CHUNK * lanes, x.key), scratch(CHUNK * lanes, x.key)
-    olds, news = scratch(CHUNK * lanes, x.key), scratch(CHUNK * lanes, x.key)
+    size = CHUNK * lanes
+    keys, values, outs = scratch(BLOCK * size, x.key), scratch(BLOCK * size, x.key), scratch(BLOCK * size, x.key)
+    # Of each step of a chunk: num, den and p before it, and the weights of the update.
+    records = scratch(BLOCK * CHUNK * 5 * lanes, x.key)
+    # Of each register: decay, bonus, and the gradients of num, den, decay, bonus.
+    own = scratch(BLOCK * 6 * lanes, x.key)
     for unit in range(first, last):
-        batch, register = unit // registers, unit % registers
-        channel = register * lanes
-        present = min(lanes, channels - channel)
-        decay, bonus = _row(x.decay, channel, present, tile_out), _row(x.first, channel, present, tile_out)
-        g_num, g_den = zeros(decay), zeros(decay)
-        g_decay, g_bonus = zeros(decay), zeros(decay)
+        batch, start = unit // blocks, unit % blocks * BLOCK
+        count = min(BLOCK, registers - start)
+        for r in range(count):
+            channel, place = (start + r) * lanes, r * 6 * lanes
+            present = min(lanes, channels - channel)
+            store(own, place, _row(x.decay, channel, present, outs))
+            store(own, place + lanes, _row(x.first, channel, present, outs))
+            for part in range(2 * lanes, 6 * lanes, lanes):
+                store(own, place + part, zeros(own))
         for chunk in range(chunks - 1, -1, -1):
             begin = chunk * CHUNK
             steps = min(CHUNK, length - begin)
-            kept = ((batch * registers + register) * chunks + chunk) * 3 * lanes
-            num, den, p = load(x.kept, kept), load(x.kept, kept + lanes), load(x.kept, kept + 2 * lanes)
-            _read(x.key, jumps[KEY], batch, channel, begin, steps, present, tile_key)
-            _read(x.value, jumps[VALUE], batch, channel, begin, steps, present, tile_value)
-            _read(g.out, jumps[OUT], batch, channel, begin, steps, present, tile_out)
-            for index in range(0, steps * lanes, lanes):
-                store(nums, index, num)
-                store(dens, index, den)
-                store(scales, index, p)
-                key, value = load(tile_key, index), load(tile_value, index)
-                old, new, p = _weights(p + decay, key)
-                store(olds, index, old)
-                store(news, index, new)
-                num, den = old * num + new * value, old * den + new
-            for index in range((steps - 1) * lanes, -1, -lanes):
-                key, value = load(tile_key, index), load(tile_value, index)
-                num, den = load(nums, index), load(dens, index)
-                # The update of the sums.
-                old, new = load(olds, index), load(news, index)
-                g_decay = g_decay + old * (g_num * num + g_den * den)
-                g_key = new * (g_num * value + g_den)
-                g_value = new * g_num
-                g_num, g_den = old * g_num, old * g_den
-                # The output.
-                old, new, _ = _weights(load(scales, index), key + bonus)
-                divisor = old * den + new
-                out = (old * num + new * value) / divisor
-                g_out = load(tile_out, index) / divisor
-                g_new = new * g_out * (value - out)
-                g_bonus = g_bonus + g_new
-                g_num, g_den = g_num + old * g_out, g_den - old * g_out * out
-                store(tile_key, index, g_key + g_new)
-                store(tile_value, index, g_value + new * g_out)
-            _write(tile_key, steps, present, g.key, jumps[G_KEY], batch, channel, begin)
-            _write(tile_value, steps, present, g.value, jumps[G_VALUE], batch, channel, begin)
-        place = batch * channels + channel
-        store(tile_out, 0, g_decay)
-        write_tile(tile_out, 1, present, g.decay, place, 0, 1)
-        store(tile_out, 0, g_bonus)
-        write_tile(tile_out, 1, present, g.first, place, 0, 1)
+            for r in range(count):
+                channel = (start + r) * lanes
+                present = min(lanes, channels - channel)
+                _read(x.key, jumps[KEY], batch, channel, begin, steps, present, keys[r * size :])
+                _read(x.value, jumps[VALUE], batch, channel, begin, steps, present, values[r * size :])
+                _read(g.out, jumps[OUT], batch, channel, begin, steps, present, outs[r * size :])
+                kept = ((batch * registers + start + r) * chunks + chunk) * 3 * lanes
+                num, den, p = load(x.kept, kept), load(x.kept, kept + lanes), load(x.kept, kept + 2 * lanes)
+                decay = load(own, r * 6 * lanes)
+                for step in range(steps):
+                    index, record = r * size + step * lanes, (r * CHUNK + step) * 5 * lanes
+                    store(records, record, num)
+                    store(records, record + lanes, den)
+                    store(records, record + 2 * lanes, p)
+                    key, value = load(keys, index), load(values, index)
+                    old, new, p = _weights(p + decay, key)
+                    store(records, record + 3 * lanes, old)
+                    store(records, record + 4 * lanes, new)
+                    num, den = old * num + new * value, old * den + new
+            for step in range(steps - 1, -1, -1):
+                for r in range(count):
+                    index, record, place = r * size + step * lanes, (r * CHUNK + step) * 5 * lanes, r * 6 * lanes
+                    key, value = load(keys, index), load(values, index)
+                    num, den = load(records, record), load(records, record + lanes)
+                    g_num, g_den = load(own, place + 2 * lanes), load(own, place + 3 * lanes)
+                    # The update of the sums.
+                    old, new = load(records, record + 3 * lanes), load(records, record + 4 * lanes)
+                    store(own, place + 4 * lanes, load(own, place + 4 * lanes) + old * (g_num * num + g_den * den))
+                    g_key = new * (g_num * value + g_den)
+                    g_value = new * g_num
+                    g_num, g_den = old * g_num, old * g_den
+                    # The output.
+                    old, new, _ = _weights(load(records, record + 2 * lanes), key + load(own, place + lanes))
+                    inverse = ones(old) / (old * den + new)
+                    out = (old * num + new * value) * inverse
+                    g_out = load(outs, index) * inverse
+                    g_new = new * g_out * (value - out)
+                    store(own, place + 5 * lanes, load(own, place + 5 * lanes) + g_new)
+                    store(own, place + 2 * lanes, g_num + old * g_out)
+                    store(own, place + 3 * lanes, g_den - old * g_out * out)
+                    store(keys, index, g_key + g_new)
+                    store(values, index, g_value + new * g_out)
+            for r in range(count):
+                channel = (start + r) * lanes
+                present = min(lanes, channels - channel)
+                _write(keys[r * size :], steps, present, g.key, jumps[G_KEY], batch, channel, begin)
+                _write(values[r * size :], steps, present, g.value, jumps[G_VALUE], batch, channel, begin)
+        for r in range(count):
+            channel = (start + r) * lanes
+            present = min(lanes, channels - channel)
+            write_tile(own[(r * 6 + 4) * lanes :], 1, present, g.decay, batch * channels + channel, 0, 1)
+            write_tile(own[(r * 6 + 5) * lanes :], 1, present, g.first, batch * channels + channel, 0, 1)
