@@ -199,7 +199,10 @@ def test_an_unusable_cache_folder_is_replaced_by_the_temporary_one(
     assert runtime.cache_folder().is_relative_to(tmp_path / f"warmup-sweep-{os.getuid()}")
 
 
-def test_every_unit_of_work_is_done_once_whatever_the_threads() -> None:
+@pytest.mark.parametrize("pool", [False, True])
+def test_every_unit_of_work_is_done_once_whatever_the_threads(pool: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if pool:  # as where PyTorch's OpenMP cannot be reached
+        monkeypatch.setattr(runtime, "_team", lambda: runtime._pool)
     for threads in (1, 2, 5):
         runtime.set_threads(threads)
         done: list[int] = []
@@ -207,7 +210,15 @@ def test_every_unit_of_work_is_done_once_whatever_the_threads() -> None:
         assert sorted(done) == list(range(37))
 
 
-def test_an_error_in_a_unit_is_raised() -> None:
+def test_kernels_run_on_the_threads_of_pytorch_where_it_has_openmp() -> None:
+    if "USE_OPENMP=ON" in torch.__config__.show():
+        assert runtime._team() is not runtime._pool
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_an_error_in_a_unit_is_raised(pool: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if pool:
+        monkeypatch.setattr(runtime, "_team", lambda: runtime._pool)
     runtime.set_threads(2)
 
     def fail(first: int, last: int) -> None:

@@ -2,9 +2,10 @@
 
 Threads: a kernel works on units that write to places of their own (a batch element, a block of channels). How units are
 split depends on shapes only, never on the number of threads, so results have the same bits for any number of threads.
-Numba's own threading layer is not used: its thread pool would spin beside PyTorch's on the same cores.
+They run on PyTorch's own OpenMP threads; numba's threading layer would spin beside those on the same cores.
 """
 
+import ctypes
 import functools
 import hashlib
 import itertools
@@ -27,7 +28,6 @@ SHARES_PER_THREAD = 2
 
 LANES = {torch.float32: simd.LANES[np.dtype(np.float32)], torch.float64: simd.LANES[np.dtype(np.float64)]}
 
-_workers: ThreadPoolExecutor | None = None
 _threads = 1
 
 
@@ -79,32 +79,57 @@ def _folder() -> Path:
 
 def set_threads(threads: int) -> None:
     """Number of threads that kernels use from now on, the calling one included."""
-    global _workers, _threads
+    global _threads
     if threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
-    if _workers is not None:
-        _workers.shutdown()
     _threads = threads
-    _workers = ThreadPoolExecutor(threads - 1, thread_name_prefix="kernel") if threads > 1 else None
 
 
 def spread(function: Callable, units: int, *arguments: Any) -> None:
     """Calls `function(first, last, *arguments)` for consecutive ranges that together cover `units`, on all threads."""
-    if _workers is None or units == 1:
+    shares = min(units, SHARES_PER_THREAD * _threads)
+    if _threads == 1 or shares == 1:
         function(0, units, *arguments)
         return
-    shares = min(units, SHARES_PER_THREAD * _threads)
     edges = [units * share // shares for share in range(shares + 1)]
     ranges = iter(list(itertools.pairwise(edges)))
+    errors: list[BaseException] = []
 
-    def work() -> None:
-        for first, last in ranges:  # list iterators hand out each item once, whichever thread asks
-            function(first, last, *arguments)
+    def work(_: Any = None) -> None:
+        try:
+            for first, last in ranges:  # list iterators hand out each item once, whichever thread asks
+                function(first, last, *arguments)
+        except BaseException as error:
+            errors.append(error)  # an exception cannot pass through OpenMP
 
-    others = [_workers.submit(work) for _ in range(min(_threads, shares) - 1)]
-    work()
-    for other in others:
-        other.result()
+    _team()(work, min(_threads, shares))
+    if errors:
+        raise errors[0]
+
+
+@functools.cache
+def _team() -> Callable[[Callable[[Any], None], int], None]:
+    """Function that runs a function on as many threads at once: those of PyTorch's OpenMP where that can be reached.
+
+    After each of its parallel regions an OpenMP thread waits for the next one by spinning, for milliseconds. Threads of
+    another pool would have to share cores with it; and it is awake already.
+    """
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    parallel = getattr(ctypes.CDLL(str(library)), "GOMP_parallel", None) if library.exists() else None
+    if parallel is None:
+        return _pool
+    region = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    parallel.argtypes, parallel.restype = [region, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
+    return lambda work, threads: parallel(region(work), None, threads, 0)
+
+
+def _pool(work: Callable[[Any], None], threads: int) -> None:
+    """The same with threads of our own."""
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(work, None) for _ in range(threads - 1)]
+        work(None)
+        for other in others:
+            other.result()
 
 
 def flat(tensor: torch.Tensor) -> np.ndarray:
