@@ -19,6 +19,8 @@ from warmup.plots import style
 Tables = Mapping[str, polars.DataFrame]
 Labels = Mapping[str, str]
 
+LONGEST_TITLE = 36
+"""Letters of a panel's title that fit on one line."""
 ENTROPIES = ("relative_entropy", "mixing_relative_entropy")
 VERDICTS = {
     "entropy first": "#0072b2", "gradient first": "#d55e00", "together": "#7f7f7f", "not related": "#bdbdbd",
@@ -52,29 +54,34 @@ def entropy_and_norm(curves: polars.DataFrame, norms: polars.DataFrame, labels: 
     entropy = first_recipe(curves.filter(polars.col("quantity").is_in(ENTROPIES)))
     if entropy.is_empty():
         return empty("no run without warmup has probed entropies")
-    places = entropy.select("architecture", "task").unique(maintain_order=True)
-    rows, columns = _names(places, "architecture"), _names(places, "task")
-    ratios = [1.25, 1.0] * len(rows)
+    places = list(entropy.select("architecture", "task").unique(maintain_order=True).iter_rows())
+    tasks = _names(entropy, "task")
+    # a full grid has a column per task; a study of few pairs is set in lines
+    columns = len(tasks) if len(places) == len(tasks) * len(_names(entropy, "architecture")) else min(3, len(places))
+    rows = -(-len(places) // columns)
     drawing, axes = style.figure(
-        2 * len(rows), len(columns), width=3.2, height=1.15, sharex="col", gridspec_kw={"height_ratios": ratios}
+        2 * rows, columns, width=3.2, height=1.15, gridspec_kw={"height_ratios": [1.25, 1.0] * rows}
     )
     image = None
-    for row, architecture in enumerate(rows):
-        for column, task in enumerate(columns):
-            above, below = axes[2 * row, column], axes[2 * row + 1, column]
-            part = _of(entropy, architecture, task)
-            if part.is_empty():
-                above.axis("off")
-                below.axis("off")
-                continue
-            image = _heat(above, part)
-            _norms(below, (above, below), _of(first_recipe(norms), architecture, task))
-            above.set_ylabel("layer", fontsize=8)
-            below.set_ylabel("gradient norm", fontsize=8)
-            title = f"{labels.get(architecture, architecture)}, {labels.get(task, task)}"
-            above.set_title(title, fontsize=9, loc="left")
-            if row == len(rows) - 1:
-                below.set_xlabel("step + 1")
+    for index in range(rows * columns):
+        row, column = divmod(index, columns)
+        above, below = axes[2 * row, column], axes[2 * row + 1, column]
+        if index >= len(places):
+            above.axis("off")
+            below.axis("off")
+            continue
+        architecture, task = places[index]
+        image = _heat(above, _of(entropy, architecture, task))
+        _norms(below, (above, below), _of(first_recipe(norms), architecture, task))
+        below.set_xlim(above.get_xlim())
+        plain_log(above.xaxis)
+        above.set_xticklabels([])
+        above.set_ylabel("layer", fontsize=8)
+        below.set_ylabel("gradient norm", fontsize=8)
+        title = f"{labels.get(architecture, architecture)}, {labels.get(task, task)}"
+        above.set_title(title if len(title) <= LONGEST_TITLE else title.replace(", ", ",\n"), fontsize=9, loc="left")
+        if index + columns >= len(places):
+            below.set_xlabel("step + 1")
     if image is not None:
         bar = drawing.colorbar(image, ax=axes, location="bottom", shrink=0.4, aspect=40, pad=0.01)
         bar.set_label("relative entropy of the mixing (1: uniform, 0: one key), mean of heads and seeds")
@@ -145,7 +152,7 @@ def which_first(order: polars.DataFrame, labels: Labels) -> Figure:
     axis.axvline(0, color="#444444", linewidth=0.8)
     axis.set_xlim(-reach, reach)
     axis.set_ylim(-0.6, shown.height - 0.4)
-    axis.set_xlabel("lag (steps)\n< 0: gradient first   > 0: entropy first", fontsize=8)
+    axis.set_xlabel("lag (steps)\ngradient first < 0 < entropy first", fontsize=8)
     return drawing
 
 

@@ -206,6 +206,8 @@ def implied_warmup(caps: polars.DataFrame, arms: polars.DataFrame, runs: polars.
         axis = axes[index // columns, index % columns]
         for tau in taus:
             part = _of(shown, architecture, task).filter(polars.col("tau") == tau)
+            if part.is_empty():
+                continue
             curve = part.group_by("step").agg(polars.col("median", "low", "high").median()).sort("step")
             axis.fill_between(
                 curve["step"] + 1, curve["low"], curve["high"], color=shades[tau], alpha=0.15, linewidth=0
