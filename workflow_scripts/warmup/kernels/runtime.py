@@ -134,10 +134,11 @@ def _pool(work: Callable[[Any], None], threads: int) -> None:
 
 def flat(tensor: torch.Tensor) -> np.ndarray:
     """The tensor's memory from its first to its last number as a one-dimensional array (a view; any strides)."""
-    if tensor.numel() == 0:
-        return tensor.detach().reshape(-1).numpy()
+    tensor = tensor.detach()
+    if tensor.is_contiguous():
+        return tensor.view(-1).numpy()
     extent = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return tensor.detach().as_strided((extent,), (1,)).numpy()
+    return tensor.as_strided((extent,), (1,)).numpy()
 
 
 def strides(tensors: Sequence[torch.Tensor]) -> np.ndarray:
