@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from warmup import adapters, training
+from warmup import adapters, startup
+
+with startup.no_collection():
+    from warmup import training
 
 
 def main(job: Any) -> None:
@@ -20,4 +23,5 @@ def main(job: Any) -> None:
     )
 
 
-adapters.run(main, snakemake)
+with startup.quick_exit():
+    adapters.run(main, snakemake)

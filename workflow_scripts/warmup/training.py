@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from warmup import devices, kernels, probes, recording, registry, schedules, versions
+from warmup import devices, kernels, probes, recording, registry, schedules, startup, versions
 from warmup.architectures import model, roles
 from warmup.checkpoints import Store
 from warmup.errors import EnvironmentProblemError
@@ -56,7 +56,8 @@ def run(settings: Mapping[str, Any], data: Path, folder: Path, operation: Operat
     store = Store(operation.checkpoints, settings)
     with _device(settings) as device, store.locked(), Signals() as signals:
         with out_of_memory_explained(settings):
-            training = Training(settings, data, device)
+            with startup.no_collection():  # the model's modules are imported here
+                training = Training(settings, data, device)
             saved = store.load()
             if saved is not None:
                 training.restore(saved[1])

@@ -32,10 +32,13 @@ class Task(ABC):
         self.folder = Path(folder)
         self.facts: dict[str, Any] = json.loads((self.folder / "data.json").read_text())
         self.batch_size = int(settings["batch_size"])
+        self._arrays: dict[str, NDArray[Any]] = {}
 
     def array(self, name: str) -> NDArray[Any]:
         """The prepared array `name`, mapped into memory."""
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        if name not in self._arrays:
+            self._arrays[name] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        return self._arrays[name]
 
     def batch(self, seed: int, step: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of training step `step` (from 0): a pure function of task, seed and step."""
