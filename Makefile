@@ -9,7 +9,7 @@ TORCH ?=
 TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu)
 REPORT := results/$(SCALE)/report
 
-.PHONY: all env test test-slow check benchmark docs why
+.PHONY: all env test test-slow check benchmark docs why checkpoints clean-checkpoints
 .DEFAULT_GOAL := all
 
 all: env
@@ -53,3 +53,10 @@ docs: env
 # What would run again, and why, in sentences
 why: env
 	$(BIN)/snakemake why --cores 1 --config scale=$(SCALE)
+
+# Checkpoints that no run of the scale would resume from (settings or code have changed since): listed, or removed
+checkpoints: env
+	$(BIN)/snakemake orphaned_checkpoints --cores 1 --config scale=$(SCALE)
+
+clean-checkpoints: env
+	$(BIN)/snakemake clean_checkpoints --cores 1 --config scale=$(SCALE)

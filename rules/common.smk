@@ -6,7 +6,7 @@ from pathlib import Path
 REPOSITORY = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 sys.path.insert(0, str(REPOSITORY / "workflow_scripts"))
 
-from warmup import configuration, grid, provenance
+from warmup import checkpoint_folders, configuration, grid, provenance
 from warmup.cost import resources as estimates
 from warmup.errors import ConfigurationError
 

@@ -44,10 +44,23 @@ def run_settings(wildcards):
     return settings_of(run_of(wildcards))
 
 
-def probe_settings(wildcards):
-    """As a training, stopped after the steps that diagnostics may see."""
-    settings = run_settings(wildcards)
+def short(settings):
+    """A training's settings, stopped after the steps that diagnostics may see."""
     return {**settings, "stop_after": grid.probe_steps(SETTINGS)}
+
+
+def probe_settings(wildcards):
+    """What the probe run that wildcards name depends on."""
+    return short(run_settings(wildcards))
+
+
+def live_checkpoints(wildcards):
+    """Names of the folders of checkpoints that some run of any study of this scale would resume from."""
+    studies = [grid.runs(SETTINGS, study) for study in SETTINGS["studies"]]
+    probing = [grid.probe_runs(SETTINGS, runs) for runs in studies]
+    settings = [settings_of(run) for run in set().union(*studies)]
+    settings += [short(settings_of(run)) for run in set().union(*probing)]
+    return sorted(checkpoint_folders.digest(entry) for entry in settings)
 
 
 def memory_mb(wildcards, attempt):

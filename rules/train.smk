@@ -1,6 +1,7 @@
 # Needs: prepared data.
 # Makes: the files of every run (log, evaluation, attention, summary, resources), and of the short probe runs of
-# architectures whose warmup is to be predicted. Models are checked once before anything is trained.
+# architectures whose warmup is to be predicted. Models are checked once before anything is trained. Checkpoints that no
+# run of any study of this scale would resume from are listed (orphaned_checkpoints) or removed (clean_checkpoints).
 
 
 rule check_models:
@@ -72,3 +73,32 @@ rule train_all:
         # every file: one that is missing is made again only if something asks for it
         [of_runs(name) for name in grid.RUN_FILES if name != "resources.json"],
         rules.check_models.output,
+
+
+rule orphaned_checkpoints:
+    log:
+        f"{LOGS}/orphaned_checkpoints.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        root=SETTINGS["checkpoints"],
+        scale=SCALE,
+        live=live_checkpoints,
+        delete=False,
+    script:
+        "../workflow_scripts/orphaned_checkpoints.py"
+
+
+use rule orphaned_checkpoints as clean_checkpoints with:
+    log:
+        f"{LOGS}/clean_checkpoints.log",
+    params:
+        root=SETTINGS["checkpoints"],
+        scale=SCALE,
+        live=live_checkpoints,
+        delete=True,

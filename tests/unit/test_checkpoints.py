@@ -1,6 +1,7 @@
 """Checkpoints: atomic, checksummed, the previous kept, one writer, nothing half-written on a full disk."""
 
 import multiprocessing
+import multiprocessing.synchronize
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from warmup import checkpoints
+from warmup import checkpoint_folders, checkpoints
 from warmup.errors import EnvironmentProblemError
 
-SETTINGS: dict[str, Any] = {"coordinates": {"architecture": "gpt2", "seed": "0"}, "code": {"a.py": "1"}}
+SETTINGS: dict[str, Any] = {
+    "coordinates": {"scale": "tiny", "architecture": "gpt2", "seed": "0"},
+    "code": {"a.py": "1"},
+}
 
 
 def state(value: float) -> dict[str, Any]:
@@ -108,8 +112,35 @@ def test_removing_leaves_nothing(store: checkpoints.Store, tmp_path: Path) -> No
 
 def test_orphans_are_folders_no_present_run_would_use(store: checkpoints.Store, tmp_path: Path) -> None:
     store.save(10, state(10))
-    assert checkpoints.orphans(tmp_path, {store.digest}) == {}
-    assert checkpoints.orphans(tmp_path, {"other"}) == {store.folder: SETTINGS["coordinates"]}
+    assert checkpoint_folders.orphans(tmp_path, {store.digest}, "tiny") == []
+    assert checkpoint_folders.orphans(tmp_path, {"other"}, "another scale") == []
+    (orphan,) = checkpoint_folders.orphans(tmp_path, {"other"}, "tiny")
+    assert (orphan.folder, orphan.run) == (store.folder, SETTINGS["coordinates"])
+    assert orphan.size > 100
+
+
+def test_an_orphan_is_removed_unless_a_process_writes_to_it(tmp_path: Path) -> None:
+    with checkpoints.Store(tmp_path, SETTINGS).locked() as store:
+        store.save(10, state(10))
+    (orphan,) = checkpoint_folders.orphans(tmp_path, set(), "tiny")
+    context = multiprocessing.get_context("fork")
+    ready, done = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(tmp_path, ready, done))
+    process.start()
+    assert ready.wait(30)
+    with pytest.raises(EnvironmentProblemError, match="being trained by another process"):
+        checkpoint_folders.remove(orphan)
+    assert orphan.folder.exists()
+    done.set()
+    process.join()
+    checkpoint_folders.remove(orphan)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _hold(root: Path, ready: multiprocessing.synchronize.Event, done: multiprocessing.synchronize.Event) -> None:
+    with checkpoints.Store(root, SETTINGS).locked():
+        ready.set()
+        done.wait(30)
 
 
 @pytest.fixture

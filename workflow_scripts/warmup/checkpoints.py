@@ -5,12 +5,9 @@ They live in a folder that Snakemake does not own (it deletes declared outputs b
 """
 
 import errno
-import fcntl
 import hashlib
 import io
-import json
 import logging
-import os
 import pickle
 import shutil
 from collections.abc import Iterator, Mapping
@@ -21,6 +18,7 @@ from typing import Any
 import torch
 
 from warmup import records
+from warmup.checkpoint_folders import ABOUT, digest, lock
 from warmup.errors import EnvironmentProblemError
 
 MAGIC = b"warmup-sweep checkpoint 1\n"
@@ -28,11 +26,6 @@ KEPT = 2
 """A checkpoint and the one before it."""
 
 logger = logging.getLogger("warmup")
-
-
-def digest(settings: Mapping[str, Any]) -> str:
-    """Digest of a run's settings and code: the name of its folder."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
 
 
 class Store:
@@ -49,27 +42,9 @@ class Store:
 
         Raises EnvironmentProblemError if another process is training this very run.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "lock"
-        stream = path.open("a+")
-        try:
-            try:
-                fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EACCES, errno.EAGAIN):
-                    raise
-                stream.seek(0)
-                holder = stream.read().strip() or "unknown"
-                raise EnvironmentProblemError(
-                    f"this run is being trained by another process ({holder}); wait for it or end it (lock: {path})"
-                ) from error
-            stream.truncate(0)
-            stream.write(f"{os.uname().nodename}, process {os.getpid()}")
-            stream.flush()
-            records.write_json(self.coordinates, self.folder / "run.json")
+        with lock(self.folder):
+            records.write_json(self.coordinates, self.folder / ABOUT)
             yield self
-        finally:
-            stream.close()
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
         """Write the state after `step` updates, durable before the oldest kept one goes.
@@ -127,13 +102,3 @@ class Store:
         if saved["digest"] != self.digest:
             raise ValueError("it belongs to other settings or other code")
         return saved["step"], saved["state"]
-
-
-def orphans(root: str | Path, live: set[str]) -> dict[Path, dict[str, Any]]:
-    """Folders of checkpoints whose digest is not in `live` (changed settings or code), with their runs' coordinates."""
-    found = {}
-    for folder in sorted(Path(root).glob("*/")):
-        about = folder / "run.json"
-        if folder.name not in live and about.exists():
-            found[folder] = json.loads(about.read_text())
-    return found
