@@ -104,7 +104,9 @@ def test_versions_are_those_of_the_lock_file(name: str) -> None:
         pinned = pins.get(pypi[package])
         if pinned is not None:
             version = wanted.removeprefix("=").split("=")[0]
-            assert version == re.sub(r"\.post\d+$", "", pinned), f"envs/{name}.yaml: {package}{wanted}, but requirements.lock has {pinned}"
+            assert version == re.sub(r"\.post\d+$", "", pinned), (
+                f"envs/{name}.yaml: {package}{wanted}, but requirements.lock has {pinned}"
+            )
         elif wanted.startswith("="):
             assert package in ("python", "cuda-version"), (
                 f"envs/{name}.yaml: {package} is pinned but not in the lock file"

@@ -24,6 +24,9 @@ _CPU = {
 }
 """Function (or method) of a modelling module -> function of this package that makes its replacement."""
 
+_SET_THREADS = "runtime.set_threads"
+"""Found by name like the kernels, so that a model that has none does not depend on how they run."""
+
 _originals: dict[tuple[str, str], Callable] = {}
 
 
@@ -44,15 +47,12 @@ def install(device: str, threads: int, model_type: str | None = None) -> list[st
     for module in modules:
         for function, maker in _CPU.items():
             if _owner(module, function) is not None:
-                own, _, name = maker.partition(".")
-                _replace(module, function, getattr(registry.load("kernels", own), name))
-                installed.append(f"{module.__name__.rpartition('.')[2]}.{function}: {own}")
+                _replace(module, function, _named(maker))
+                installed.append(f"{module.__name__.rpartition('.')[2]}.{function}: {maker.partition('.')[0]}")
         if hasattr(module, "mamba_inner_fn"):
             _replace(module, "mamba_inner_fn", _no_short_cut)
     if installed:
-        from warmup.kernels import runtime
-
-        runtime.set_threads(threads)
+        _named(_SET_THREADS)(threads)
     if memory.keep_freed():
         installed.append("allocator: freed memory kept")
     return installed
@@ -63,6 +63,12 @@ def uninstall() -> None:
     while _originals:
         (module, function), original = _originals.popitem()
         setattr(_owner(sys.modules[module], function), function.rpartition(".")[2], original)
+
+
+def _named(path: str) -> Callable:
+    """The function `<module of this package>.<name>`."""
+    module, _, name = path.partition(".")
+    return getattr(registry.load("kernels", module), name)
 
 
 def _modelling_modules(model_type: str | None) -> list[ModuleType]:
