@@ -31,6 +31,7 @@ def command(work: Path, results: Path, checkpoints: Path, *targets: str, checkou
         "--cores=1",
         "--configfile",
         *(str(checkout / path.relative_to(ROOT)) for path in CONFIGURATION),
+        *(str(path) for path in work.parent.glob("*.yaml")),
         "--config",
         f"results={results}",
         f"checkpoints={checkpoints}",
@@ -58,17 +59,20 @@ def test_results_and_checkpoints_may_lie_on_different_file_systems(tmp_path: Pat
     assert memory.stat().st_dev != tmp_path.stat().st_dev, "the test needs two file systems"
     work, results, checkpoints = tmp_path / "work", tmp_path / "results", memory / "checkpoints"
     work.mkdir()
+    (tmp_path / "long_enough_to_be_interrupted.yaml").write_text("scales: {tiny: {training: {steps: 1200}}}")
     scratch = memory / "scratch"
     scratch.mkdir()
     wanted = summary(results)
     call = command(work, results, checkpoints, wanted)
     with (tmp_path / "output").open("wb") as output:
-        process = subprocess.Popen(call, env=environment(TMPDIR=str(scratch)), stdout=output, stderr=output)
+        process = subprocess.Popen(
+            call, env=environment(TMPDIR=str(scratch)), stdout=output, stderr=output, start_new_session=True
+        )
         deadline = time.monotonic() + 600
         while not list(checkpoints.glob("*/step-*.checkpoint")):
             assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "output").read_text()
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)  # Snakemake passes it on: the training writes a checkpoint there
+        os.killpg(process.pid, signal.SIGINT)  # Ctrl-C reaches the training too, which writes a checkpoint
         process.wait(timeout=120)
     assert not Path(wanted).exists()
     assert list(checkpoints.glob("*/step-*.checkpoint"))

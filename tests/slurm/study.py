@@ -173,13 +173,14 @@ class Study:
             raise ClusterError(f"Snakemake ended with {code}\n{self.report()}")
 
     def await_training(self) -> tuple[int, str]:
-        """Wait until a training has written a checkpoint; its (job id, run folder)."""
+        """Wait until a training has written a checkpoint, and its log says how far it is; its (job id, run folder)."""
         found: dict[int, str] = {}
 
         def under_way() -> bool:
             running = self.cluster.jobs("train", "RUNNING")
             runs = {job: self.run_of(job) for job in running}
-            found.update({job: run for job, run in runs.items() if run in self._checkpointed()})
+            begun = {piece.job for pieces in self.pieces().values() for piece in pieces}
+            found.update({job: run for job, run in runs.items() if run in self._checkpointed() and job in begun})
             return bool(found)
 
         self._wait_for(under_way, "a training to be under way")

@@ -51,7 +51,7 @@ def test_a_planted_gap_is_found_at_the_power_promised(size: Any) -> None:
 
 @pytest.mark.parametrize("size", [(3, 4, LAPTOP), (10, 4, GRID)])
 def test_the_mixed_model_keeps_its_size(size: Any) -> None:
-    passed(*checks.mixed_model_checks(design(*size, tasks=3), str(size), 100))
+    passed(*checks.mixed_model_checks(design(*size, tasks=3), str(size), 300))
 
 
 def test_what_fails_its_simulation_cannot_say() -> None:
