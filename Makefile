@@ -9,7 +9,7 @@ TORCH ?=
 TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu)
 REPORT := results/$(SCALE)/report
 
-.PHONY: all env test test-slow check benchmark docs why checkpoints clean-checkpoints
+.PHONY: all env test test-fast test-slow check benchmark docs why checkpoints clean-checkpoints
 .DEFAULT_GOAL := all
 
 all: env
@@ -28,13 +28,14 @@ $(VENV)/.complete: requirements.lock
 	$(BIN)/python -c "import triton" 2> /dev/null || $(BIN)/python -m pip install --quiet --no-deps triton==3.9.0
 	touch $@
 
-# Format, lint, types, and every test that takes seconds.
-test: check
+# Format, lint, types, every test; the slow ones last: kill drills, a real SLURM with its drills, simulation studies.
+test: test-fast test-slow
+
+test-fast: check
 	$(BIN)/pytest -n $(CORES) -m "not slow" --dist loadgroup
 
-# Kill drills, a real SLURM with its drills, simulation studies: up to half an hour (docs/LOG.md says what has run).
 test-slow: env
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n $(CORES) -m slow --dist loadgroup
 
 check: env
 	$(BIN)/ruff format --check .

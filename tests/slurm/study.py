@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from slurm.cluster import DIES_WITH_THE_TEST, Cluster, ClusterError, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,6 +130,9 @@ class Study:
         if unfinished:
             self.cluster.run("scancel", "--signal=KILL", "--full", *unfinished, check=False)
             self.cluster.run("scancel", *unfinished, check=False)
+        for process in psutil.process_iter(["cwd"]):  # what a node that was set down lost sight of
+            if process.info["cwd"] and Path(process.info["cwd"]).is_relative_to(self.folder):
+                process.kill()
 
     def unlock(self) -> None:
         """What a user does after Snakemake was killed."""
