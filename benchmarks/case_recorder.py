@@ -1,7 +1,8 @@
 """A step of the training loop with everything recorded, against transformers' Trainer doing the same work unrecorded.
 
 GPT-2 at the sizes of models.py; AdamW, cosine after warmup, no clipping, float32. The Trainer's time is taken between
-its own callbacks, so that its set-up does not count.
+its own callbacks, so that its set-up does not count. Probes are off: what they cost, at the cadence of a run, is the
+subject of probes.py.
 """
 
 import statistics
@@ -18,7 +19,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from benchmarks import models
 from benchmarks.measure import REPOSITORY, Machine, Row, share_of
-from warmup import configuration, grid, records, training
+from warmup import configuration, grid, records, registry, training
 
 STEPS = 12
 """Steps of a round, after as many unmeasured ones at its start as WARMUPS."""
@@ -58,6 +59,7 @@ def our_loop(folder: Path, machine: Machine) -> training.Training:
     changes = {
         "seeds": 1,
         "training": {"steps": 100_000, "threads": machine.threads},
+        "probes": {name: {"enabled": False} for name in registry.names("probes")},
         "tasks": {"language": {"batch_size": models.BATCH, "sequence_length": models.LENGTH}},
         "architectures": {
             "gpt2": {"settings": {"n_embd": models.WIDTH, "n_layer": models.LAYERS, "n_positions": models.LENGTH}}
@@ -83,7 +85,7 @@ def timed(loop: training.Training, seconds: list[float]) -> None:
 
 
 def our_seconds(loop: training.Training) -> float:
-    """Seconds of a step, mean over a round, probes included where they are due."""
+    """Seconds of a step, mean over a round."""
     for _ in range(WARMUPS):
         loop.update()
     started = time.perf_counter()

@@ -65,6 +65,8 @@ def test_the_report_opens_with_the_answer_and_without_an_error(report: Path, bro
     for category in CATEGORIES:
         assert category in text
     assert browser.find_elements(By.CSS_SELECTOR, "svg path"), "the main figure is not on the first page"
+    top = browser.execute_script("return document.querySelector('h1.title').getBoundingClientRect().top")
+    assert top >= 0, "the beginning of the first page cannot be scrolled to"
     assert complaints(browser) == []
 
 

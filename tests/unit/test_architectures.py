@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoConfig
+from transformers.activations import ACT2FN
 
 from warmup import configuration, registry
 from warmup.architectures import checks, families, layers, model, roles
@@ -174,6 +176,16 @@ def test_dropout_is_off_unless_the_entry_asks_for_it(tasks: dict[str, Any]) -> N
     asked = model.build(entry("gpt2", settings={**ENTRIES["gpt2"], "resid_pdrop": 0.1}), tasks["language"], seed=0)
     assert (plain.resid_pdrop, plain.embd_pdrop, plain.attn_pdrop) == (0.0, 0.0, 0.0)
     assert asked.backbone.config.resid_pdrop == 0.1
+
+
+def test_an_activation_of_eight_operations_becomes_the_same_function_in_one(tasks: dict[str, Any]) -> None:
+    built = model.build(entry("gpt2"), tasks["language"], seed=0)
+    assert AutoConfig.for_model("gpt2").activation_function == "gelu_new"
+    activations = [part for part in built.backbone.modules() if type(part).__module__ == "transformers.activations"]
+    assert len(activations) == built.backbone.config.n_layer
+    x = torch.linspace(-6, 6, 10_001, dtype=torch.float64)
+    assert torch.allclose(activations[0](x), ACT2FN["gelu_new"](x), rtol=1e-12, atol=1e-15)
+    assert type(activations[0]) is not type(ACT2FN["gelu_new"])
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_known(tasks: dict[str, Any]) -> None:

@@ -17,6 +17,9 @@ from warmup.errors import ConfigurationError
 from warmup.random_streams import torch_seed
 from warmup.tasks._task import Task
 
+FUSED_ACTIVATIONS = {"gelu_new": "gelu_pytorch_tanh"}
+"""transformers' name of an activation written out in eight operations -> its name of the same function as one."""
+
 SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
 
 
@@ -105,6 +108,11 @@ def backbone_configuration(architecture: Mapping[str, Any], task: Task) -> Pretr
     chosen |= families.family(model_type).overrides(settings)
     chosen |= settings
     chosen |= _shapes(architecture, task, known, settings)
+    chosen |= {
+        key: FUSED_ACTIVATIONS[value]
+        for key, value in {**defaults.to_dict(), **chosen}.items()
+        if isinstance(value, str) and value in FUSED_ACTIVATIONS
+    }
     try:
         return AutoConfig.for_model(model_type, **chosen)
     except (ValueError, TypeError) as error:
