@@ -104,7 +104,9 @@ def backbone_configuration(architecture: Mapping[str, Any], task: Task) -> Pretr
         close = difflib.get_close_matches(unknown[0], known, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise ConfigurationError(f"settings.{unknown[0]}: transformers' {model_type} has no such setting{hint}")
-    chosen = {key: 0.0 for key, value in defaults.to_dict().items() if "drop" in key and isinstance(value, float)}
+    chosen: dict[str, Any] = {
+        key: 0.0 for key, value in defaults.to_dict().items() if "drop" in key and isinstance(value, float)
+    }
     chosen |= families.family(model_type).overrides(settings)
     chosen |= settings
     chosen |= _shapes(architecture, task, known, settings)
