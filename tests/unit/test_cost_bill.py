@@ -81,15 +81,10 @@ def test_flops_of_rwkv_equal_torchs_count(task: str) -> None:
     assert measured(chosen, "rwkv", task).matrix_flops == counter_total(chosen, "rwkv", task)
 
 
-def test_flops_of_a_backbone_that_takes_pixels_are_torchs_own() -> None:
+@pytest.mark.parametrize("architecture", ["vit", "swin"])
+def test_flops_of_a_backbone_that_takes_pixels_are_torchs_own(architecture: str) -> None:
     chosen = settings("laptop")
-    chosen["architectures"]["vit"] = {
-        **chosen["architectures"]["gpt2"],
-        "model_type": "vit",
-        "input": "pixels",
-        "settings": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 7},
-    }
-    assert measured(chosen, "vit", "images").matrix_flops == counter_total(chosen, "vit", "images")
+    assert measured(chosen, architecture, "images").matrix_flops == counter_total(chosen, architecture, "images")
 
 
 @pytest.mark.parametrize("architecture", ["mamba", "jamba"])
@@ -146,10 +141,12 @@ def test_experts_that_a_token_does_not_visit_cost_nothing() -> None:
     assert many.matrix_flops - few.matrix_flops == router
 
 
-@pytest.mark.parametrize("architecture", ["gpt2", "rwkv"])
-def test_activations_are_near_what_autograd_keeps(architecture: str) -> None:
+@pytest.mark.parametrize(
+    "architecture, task", [("gpt2", "language"), ("rwkv", "language"), ("vit", "images"), ("swin", "images")]
+)
+def test_activations_are_near_what_autograd_keeps(architecture: str, task: str) -> None:
     chosen = settings("laptop")
-    entry = chosen["tasks"]["language"]
+    entry = chosen["tasks"][task]
     with expected_data.folder(entry, NOWHERE) as (folder, _):
         served = registry.load("tasks", entry["kind"]).Task(entry, folder)
         built = model.build(chosen["architectures"][architecture], served, seed=0)
@@ -164,12 +161,22 @@ def test_activations_are_near_what_autograd_keeps(architecture: str) -> None:
         return tensor
 
     examples = 4
-    tokens = torch.zeros(examples, served.positions, dtype=torch.int64)
+    inputs = torch.zeros(examples, served.positions, dtype=torch.int64)
+    targets = inputs
+    if served.shape is not None:
+        height, width, channels = served.shape
+        inputs, targets = torch.zeros(examples, channels, height, width), torch.zeros(examples, dtype=torch.int64)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        loss = served.loss(built(tokens), tokens)
+        loss = served.loss(built(inputs), targets)
     assert loss.requires_grad
     reckoned = bill._example_gb(counted, "float32") * 1e9 * examples
     assert 0.6 < reckoned / sum(kept.values()) < 1.7
+
+
+@pytest.mark.parametrize("name", sorted(settings("laptop")["studies"]))
+def test_every_shipped_study_has_a_bill(name: str) -> None:
+    rows, totals = study.reckon(choices(settings("laptop", study=name)))
+    assert totals.runs == sum(row.runs for row in rows) > 0
 
 
 def test_bill_of_the_paper_scale_covers_840_runs() -> None:

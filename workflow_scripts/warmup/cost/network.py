@@ -59,8 +59,6 @@ def measure(architecture: Mapping[str, Any], settings: Mapping[str, Any], folder
     """
     task: Task = registry.load("tasks", settings["kind"]).Task(settings, folder)
     network = model.build(architecture, task, seed=0, device="meta")
-    products = list(_products(network, task))
-    pixels = architecture["input"] == "pixels"
     trained = dict(roles.trained(network))
     idle = sum(
         parameter.numel() * (1 - _share(network, parameter))
@@ -73,11 +71,9 @@ def measure(architecture: Mapping[str, Any], settings: Mapping[str, Any], folder
         active_parameters=round(total - idle),
         layers=len(layers.blocks(network.backbone)),
         groups=len(layers.layer_groups(network)),
-        matrix_flops=_counted(network, task) if pixels else sum(product.flops for product in products),
         scan_flops=_scan_flops(network, task.positions),
-        activations=sum(product.kept for product in products) + _scan_values(network, task.positions),
-        norm_activations=_norm_values(network, task.positions),
         logits=_logits(network, task),
+        **(_observed(network, task) if architecture["input"] == "pixels" else _reckoned(network, task)),
     )
 
 
@@ -175,8 +171,19 @@ def _logits(network: model.Model, task: Task) -> int:
     return task.positions * int(network.backbone.config.vocab_size)
 
 
-def _counted(network: model.Model, task: Task) -> int:
-    """FLOPs by torch's counter, for backbones that cut their own patches: they run on the meta device."""
+def _reckoned(network: model.Model, task: Task) -> dict[str, int]:
+    """FLOPs and kept values of one example, from its matrix products."""
+    products = list(_products(network, task))
+    return {
+        "matrix_flops": sum(product.flops for product in products),
+        "activations": sum(product.kept for product in products) + _scan_values(network, task.positions),
+        "norm_activations": _norm_values(network, task.positions),
+    }
+
+
+def _observed(network: model.Model, task: Task) -> dict[str, int]:
+    """The same for a backbone that cuts its own patches, maybe fewer from stage to stage: such run on the meta device,
+    so torch counts their FLOPs, and what autograd keeps is added up."""
     from torch.utils.flop_counter import FlopCounterMode
 
     if task.shape is None:
@@ -184,6 +191,22 @@ def _counted(network: model.Model, task: Task) -> int:
     height, width, channels = task.shape
     if network.backbone.config._attn_implementation != "eager":
         network.backbone.set_attn_implementation("eager")  # torch's counter overlooks the fused one on some devices
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.eval()(torch.empty(1, channels, height, width, device="meta"))
-    return int(counter.get_total_flops())
+    weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
+    kept: dict[int, torch.Tensor] = {}  # a view of what is kept already costs nothing
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.untyped_storage()._cdata not in weights:
+            kept[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    image = torch.empty(1, channels, height, width, device="meta")
+    with (
+        FlopCounterMode(display=False) as counter,
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
+        network.train()(image)
+    return {
+        "matrix_flops": int(counter.get_total_flops()),
+        "activations": sum(tensor.untyped_storage().nbytes() // tensor.element_size() for tensor in kept.values()),
+        "norm_activations": 0,  # among them
+    }
