@@ -1,82 +1,83 @@
-"""What probing costs: processor time of each probe at the default cadence over that of the steps without it.
+"""What probing costs: its processor time over that of a whole laptop run, from the start of its process to its end.
 
-    python benchmarks/probes.py [architecture ...]      # laptop sizes; default gpt2
+    python benchmarks/probes.py [architecture ...]      # default gpt2
 
-The steps are those of the laptop scale (forward, backward, update; evaluations, which cost a run about half as much
-again, are left out of the denominator, so the printed shares are upper bounds of the share of a run).
+Each line is one real run in a process of its own, in which the calls of the probes are timed.
 """
 
 import json
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow_scripts"))
-
-import numpy
-import torch
-import yaml
-
-from warmup import configuration, kernels, probes, registry
-from warmup.architectures import model, roles
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "workflow_scripts"))
+
+from warmup import startup  # noqa: E402  (found through the line above)
+
+KINDS = ("attention", "mixing", "spectra", "updates", "gradients", "sharpness")
 
 
-def measured(settings: Any, name: str, task: Any, chosen: set[str]) -> tuple[float, float]:
-    """(seconds of probing, seconds of the steps) of one run with the probes `chosen`."""
-    entry = settings["architectures"][name]
-    kernels.install("cpu", entry["model_type"])
-    network = model.build(entry, task, 0).train()
-    recipe = settings["recipes"]["adamw"]
-    optimizer = registry.load("optimizers", recipe["optimizer"]).create(roles.parameter_groups(network, 0.1), recipe)
-    section = {
-        key: entry | {"enabled": key in chosen} if isinstance(entry, dict) else entry
-        for key, entry in settings["probes"].items()
-    }
-    steps = settings["training"]["steps"]
-    looking = probes.build(section, model=network, task=task, probe_batch=next(task.validation()), steps=steps)
-    probing, started = 0.0, time.process_time()
-    for step in range(steps):
-        batch = task.batch(0, step)
-        task.loss(network(batch[0]), batch[1]).backward()
-        before = time.process_time()
-        if looking.due(step):
-            looking.before_update(step, batch)
-        probing += time.process_time() - before
-        optimizer.step()
-        before = time.process_time()
-        if looking.due(step):
-            looking.after_update(step, batch, optimizer, recipe["peak_learning_rate"])
-        probing += time.process_time() - before
-        optimizer.zero_grad(set_to_none=True)
-    return probing, time.process_time() - started - probing
+def share(architecture: str, kinds: Collection[str] = KINDS) -> float:
+    """Processor time of the probes `kinds` over that of a laptop run of `architecture` on text with them."""
+    command = [sys.executable, __file__, "--run", architecture, *kinds]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    probing, process = json.loads(done.stdout.splitlines()[-1])
+    return probing / process
 
 
-def language_task(settings: Any, folder: Path) -> Any:
-    """Bytes of this repository's sources as text."""
-    text = numpy.frombuffer(b"".join(path.read_bytes() for path in sorted(ROOT.rglob("warmup/**/*.py"))), numpy.uint8)
-    numpy.save(folder / "train.npy", text[: len(text) // 2])
-    numpy.save(folder / "validation.npy", text[len(text) // 2 :])
-    (folder / "data.json").write_text(json.dumps({"vocabulary": {"size": 256}}))
-    return registry.load("tasks", "language").Task(settings["tasks"]["language"], folder)
+def run(architecture: str, kinds: Collection[str]) -> None:
+    """One run as rule train does it, on bytes of this repository's sources; prints the seconds of probes and of all."""
+    with startup.no_collection():
+        import numpy
+        import yaml
+
+        from warmup import configuration, grid, probes, training
+    settings = configuration.effective(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    for name in KINDS:
+        settings["probes"][name]["enabled"] = name in kinds
+    probing = 0.0
+
+    def timed(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            nonlocal probing
+            before = time.process_time()
+            result = method(*arguments)
+            probing += time.process_time() - before
+            return result
+
+        return call
+
+    for method in ("before_update", "after_update"):
+        setattr(probes.Probes, method, timed(getattr(probes.Probes, method)))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        text = b"".join(path.read_bytes() for path in sorted((ROOT / "workflow_scripts").rglob("*.py")))
+        values = numpy.frombuffer(text, numpy.uint8)
+        numpy.save(folder / "train.npy", values[: len(values) // 2])
+        numpy.save(folder / "validation.npy", values[len(values) // 2 :])
+        (folder / "data.json").write_text(json.dumps({"vocabulary": {"size": 256}}))
+        chosen = grid.run_settings(settings, grid.Run(architecture, "language", "adamw", "0", "0"))
+        operation = training.Operation(folder / "checkpoints", 10.0, None, 60.0)
+        training.run({**chosen, "code": {}}, folder, folder / "run", operation)
+    print(json.dumps([probing, time.process_time()]))
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    settings = configuration.effective(yaml.safe_load((ROOT / "config.yaml").read_text()))
-    kinds = [name for name, entry in settings["probes"].items() if isinstance(entry, dict)]
-    with tempfile.TemporaryDirectory() as folder:
-        task = language_task(settings, Path(folder))
-        for name in sys.argv[1:] or ["gpt2"]:
-            measured(settings, name, task, set(kinds))  # warm caches
-            for chosen in [{kind} for kind in kinds] + [set(kinds)]:
-                probing, steps = measured(settings, name, task, chosen)
-                words = next(iter(chosen)) if len(chosen) == 1 else "all"
-                print(f"{name:8} {words:10} {100 * probing / steps:5.1f} % of the steps")
+    """A line per probe and one for all."""
+    for name in sys.argv[1:] or ["gpt2"]:
+        for kinds in [(kind,) for kind in KINDS] + [KINDS]:
+            words = kinds[0] if len(kinds) == 1 else "all"
+            print(f"{name:8} {words:10} {100 * share(name, kinds):5.1f} % of the run", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--run"]:
+        with startup.quick_exit():
+            run(sys.argv[2], sys.argv[3:])
+    else:
+        main()
