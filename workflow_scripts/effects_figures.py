@@ -13,9 +13,10 @@ def main(job: Any) -> None:
     tables = {name: polars.read_parquet(path) for name, path in job.input.items()}
     words, statistics = job.params.settings["words"], job.params.settings["statistics"]
     paths = dict(job.output.items())
-    for name, drawing in effects.figures(tables, words).items():
+    drawn = tables | {"plateaus": effects.swept(tables["plateaus"])}
+    for name, drawing in effects.figures(drawn, words).items():
         style.save(drawing, paths[name])
-    style.save_interactive(effects_interactive.chart(tables, words), paths["interactive"])
+    style.save_interactive(effects_interactive.chart(drawn, words), paths["interactive"])
     answers.write(answers.restructured_text(answers.answers(tables, words)), paths["answers"])
     answers.write(methods.restructured_text(tables, words, statistics), paths["methods"])
 

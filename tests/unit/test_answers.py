@@ -8,6 +8,7 @@ import polars
 import pytest
 from statistics_settings import statistics
 
+from warmup.plots import effects
 from warmup.statistics import answers, comparisons, methods, mixed_model, optimum, outcomes, plateau, power
 from warmup.statistics.simulation import Design, planted_optimum, runs
 
@@ -90,6 +91,20 @@ def test_what_cannot_be_said_is_said_with_its_reason(table: polars.DataFrame, re
     assert all("cannot say how much warmup is needed" in cell and reason in cell for cell in cells)
     assert any(f"It cannot say how much warmup is needed: {reason}" in sentence for sentence in sentences)
     assert not any("None" in sentence or "nan" in sentence for sentence in sentences)
+
+
+def test_cells_trained_at_one_warmup_share_a_sentence_and_are_not_drawn() -> None:
+    whole = study()
+    found = tables(whole.filter((polars.col("architecture") == "a00") | (polars.col("warmup") == 0.0)))
+    text = answers.sentences(found, WORDS)
+    said = [sentence for sentence in text if "Mamba" in sentence]
+    assert said == [
+        f"Trained at one warmup only, so that nothing can be said about how much is needed: Mamba on {task}."
+        for task in ("text", "digits")
+    ]
+    assert effects.swept(found["plateaus"])["architecture"].unique().to_list() == ["a00"]
+    unswept = found["plateaus"].filter(architecture="a01")
+    assert effects.swept(unswept).equals(unswept)
 
 
 def test_stale_and_diverged_runs_are_counted() -> None:

@@ -104,6 +104,13 @@ def test_without_a_useful_diagnostic_the_best_constant_is_advised() -> None:
     assert found["record"]["predictor"] == "best_constant"
 
 
+def test_an_interval_that_excludes_nothing_is_said_to(one: dict[str, Any]) -> None:
+    whole = prediction.advice({**one, "low": 1e-17, "high": 1.0})
+    assert "excludes no warmup at all" in whole and "lies between" not in whole
+    half = prediction.advice({**one, "low": 1e-17, "high": 0.5})
+    assert "lies between 0 % and 50 %" in half
+
+
 def test_three_architectures_support_no_interval_at_eighty_percent() -> None:
     found = predict(synthetic.Design(needs=MANY[::4], tasks=2, seeds=3))[0]
     assert (found["low"], found["high"]) == (None, None)

@@ -18,6 +18,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNL
 
 from warmup.plots import style
 from warmup.statistics.outcomes import with_outcome
+from warmup.statistics.pairing import ONE_WARMUP
 
 Tables = Mapping[str, polars.DataFrame]
 Words = Mapping[str, Any]
@@ -38,6 +39,12 @@ def figures(tables: Tables, words: Words) -> dict[str, Figure]:
             "regret": regret(tables, words),
             "comparisons": comparisons(tables["comparisons"], words),
         }
+
+
+def swept(plateaus: polars.DataFrame) -> polars.DataFrame:
+    """Rows of the cells that were trained at several warmups, which is what there is to draw; all if there are none."""
+    several = plateaus.filter(~polars.col("note").fill_null("").str.contains(ONE_WARMUP, literal=True))
+    return plateaus if several.is_empty() else several
 
 
 def percent(warmup: float) -> str:

@@ -13,6 +13,7 @@ import polars
 
 from warmup.records import replace_atomically
 from warmup.statistics.intervals import CANNOT_SAY
+from warmup.statistics.pairing import ONE_WARMUP
 
 Tables = Mapping[str, polars.DataFrame]
 Words = Mapping[str, Any]
@@ -43,10 +44,7 @@ def answers(tables: Tables, words: Words) -> list[Answer]:
     tasks = list(dict.fromkeys(tables["plateaus"]["task"]))
     return [
         Answer("In short", [opening(tables, words), overall(tables, words)]),
-        *(
-            Answer(_label(task, words), [_cell(row, tables, words) for row in _rows(tables["plateaus"], task=task)])
-            for task in tasks
-        ),
+        *(Answer(_label(task, words), _cells(_rows(tables["plateaus"], task=task), tables, words)) for task in tasks),
         Answer("The study as a whole", [*_advantage(tables), *_comparisons(tables), *_model(tables), *_power(tables)]),
     ]
 
@@ -104,6 +102,18 @@ def overall(tables: Tables, words: Words) -> str:
         "good as "
         f"the best within the practical margin; in {demonstrated} at least one warmup is demonstrated to be."
     )
+
+
+def _cells(plateaus: Sequence[Row], tables: Tables, words: Words) -> list[str]:
+    """A sentence per cell; those that were trained at one warmup, where nothing is asked, share theirs."""
+    unswept = [row for row in plateaus if ONE_WARMUP in (row["note"] or "")]
+    single = [_name(row, tables, words) for row in unswept]
+    found = [_cell(row, tables, words) for row in plateaus if row not in unswept]
+    if single:
+        found.append(
+            f"Trained at one warmup only, so that nothing can be said about how much is needed: {'; '.join(single)}."
+        )
+    return found
 
 
 def _cell(plateau: Row, tables: Tables, words: Words) -> str:

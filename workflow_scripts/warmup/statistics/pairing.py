@@ -22,6 +22,9 @@ from scipy import special
 from warmup.statistics.intervals import Floats, all_pairs, max_t_critical, t_p_value, t_quantile
 from warmup.statistics.outcomes import Cell
 
+ONE_WARMUP = "one warmup only"
+"""Why a cell that was never swept has no answer."""
+
 DRAWS = 40_000
 """Simulated null studies behind critical values and p of the pooled form."""
 SPREAD_STEP = 0.5
@@ -206,7 +209,7 @@ def refusal(cell: Cell) -> str:
     seeds, arms = cell.complete.shape
     missing = f" ({cell.missing} runs missing)" if cell.missing else ""
     if arms < 2:
-        return "one warmup only"
+        return ONE_WARMUP
     if cell.hopeless:
         return "every run diverged"
     if seeds == 0:

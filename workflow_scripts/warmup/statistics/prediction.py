@@ -111,6 +111,8 @@ def advice(row: Mapping[str, Any]) -> str:
     start = f"For {where}, warm up over {amount}"
     if row["low"] is None:
         start += "; how far off that may be cannot be said from so few architectures"
+    elif _steps(row["low"], row["steps"]) == 0 and _steps(row["high"], row["steps"]) == row["steps"]:
+        start += f", but the interval with {row['level']:.0%} confidence excludes no warmup at all"
     else:
         limits = f"{_percent(row['low'])} and {_percent(row['high'])}"
         start += f"; the best warmup lies between {limits} with {row['level']:.0%} confidence"
@@ -224,7 +226,7 @@ def _steps(fraction: float, steps: int) -> int:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %"
+    return "0 %" if share < 1e-9 else "100 %" if share > 0.995 else f"{100 * share:.2g} %"
 
 
 PREDICTIONS = {
