@@ -24,7 +24,7 @@ KINDS = ("attention", "mixing", "spectra", "updates", "gradients", "sharpness")
 
 def share(architecture: str, kinds: Collection[str] = KINDS) -> float:
     """Processor time of the probes `kinds` over that of a laptop run of `architecture` on text with them."""
-    command = [sys.executable, __file__, "--run", architecture, *kinds]
+    command = [sys.executable, "-P", __file__, "--run", architecture, *kinds]  # -P: coverage.py here is no library
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     probing, process = json.loads(done.stdout.splitlines()[-1])
     return probing / process
