@@ -129,7 +129,7 @@ def main() -> None:
         verdict = "ok  " if check.passes else "FAIL"
         print(f"{verdict} {check.share:.3f} ({promised})  {check.statistic}: {check.design}", flush=True)
     table = checks.table(found)
-    print(f"{table['passes'].sum()} of {table.height} pass")
+    print(f"{int(table['passes'].sum())} of {table.height} pass")
     if chosen.json:
         chosen.json.write_text(json.dumps(table.to_dicts(), indent=1) + "\n")
     if chosen.markdown:
