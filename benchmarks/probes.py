@@ -17,9 +17,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from warmup import startup  # noqa: E402  (found through the line above)
+from warmup import registry, startup  # noqa: E402  (found through the line above)
 
-KINDS = ("attention", "mixing", "spectra", "updates", "gradients", "sharpness")
+KINDS = tuple(registry.names("probes"))
 
 
 def share(architecture: str, kinds: Collection[str] = KINDS) -> float:
