@@ -16,8 +16,8 @@ rule check_models:
         "../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=8000,
+        runtime=60,
     params:
         settings=check_settings,
     script:

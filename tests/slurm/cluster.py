@@ -36,8 +36,8 @@ SlurmdUser=root
 SlurmctldPort={controller_port}
 SlurmdPort={node_port}
 AuthType=auth/munge
-# A requeued job may start once its old credential has expired: 120 s unless told.
-AuthInfo=socket={folder}/munge.socket,cred_expire=2
+# A requeued job is held back until its old credential has expired, twice 120 s unless told; 5 s is the least allowed.
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -53,10 +53,10 @@ JobAcctGatherType=jobacct_gather/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
-# The scheduler looks at once instead of every few seconds; a finished job stays in squeue for five minutes.
+# The scheduler looks at once instead of every few seconds; a finished job stays in squeue for a day.
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,sched_min_interval=0,bf_interval=2,defer_batch
-MinJobAge=300
+MinJobAge=86400
 KillWait={kill_wait}
 InactiveLimit=0
 ReturnToService=1
@@ -182,7 +182,7 @@ class Cluster:
 
     def run(self, *command: str, check: bool = True) -> str:
         """Standard output of a SLURM command; ClusterError with its standard error if it fails and `check` is set."""
-        result = subprocess.run(command, env=dict(self.environment), capture_output=True, text=True, timeout=60)
+        result = subprocess.run(command, env=dict(self.environment), capture_output=True, text=True, timeout=300)
         if check and result.returncode != 0:
             raise ClusterError(f"`{' '.join(command)}` failed: {result.stderr.strip()}\n{self.logs()}")
         return result.stdout
@@ -193,17 +193,6 @@ class Cluster:
         rows = [line.split("|", 2) for line in lines]
         wanted = [row for row in rows if not rule or row[2] == f"rule_{rule}" or row[2].startswith(f"rule_{rule}_")]
         return {int(number): state for number, state, _ in wanted}
-
-    def start_requeued(self) -> None:
-        """Start requeued jobs now: SLURM holds a requeued job back for two minutes, in case its node is still busy."""
-
-        def held_back() -> list[str]:
-            lines = self.run("squeue", "--states=PENDING", "--noheader", "--format=%i|%r").splitlines()
-            return [line.split("|")[0] for line in lines if line.endswith("|BeginTime")]
-
-        wait_for(lambda: bool(held_back()), 60, "a requeued job")
-        for job in held_back():
-            self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
 
     def logs(self) -> str:
         """The last lines of every daemon's log, for a failure's message."""

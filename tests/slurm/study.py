@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -35,9 +36,22 @@ END = re.compile(r"(?:finished|collapsed|diverged) after (\d+) steps")
 DAY = 24 * 3600
 
 
+@dataclass(frozen=True)
+class Session:
+    """What one process trained of a run, by the run's own account (resources.json)."""
+
+    job: int
+    first: int
+    last: int
+    began: datetime
+    ended: datetime
+    device: str
+
+
 @dataclass
 class Piece:
-    """What one job did of a run: from which step to which, when (seconds of the day), whether it finished the run."""
+    """What one job did of a run, by the job's log: from which step to which, when (seconds of the day), whether it
+    finished the run. A log may lack its last lines, or all, if the node was lost."""
 
     job: int
     first: int
@@ -205,9 +219,22 @@ class Study:
         root = self.folder / "results/tiny/runs"
         return {str(path.parent.relative_to(root)): path.read_bytes() for path in sorted(root.rglob(name))}
 
-    def resources(self) -> dict[str, dict[str, object]]:
-        """{run folder: content of resources.json} of every run."""
-        return {run: json.loads(content) for run, content in self.files("resources.json").items()}
+    def sessions(self) -> dict[str, list[Session]]:
+        """{run folder: its sessions, in order} of every finished run."""
+        return {
+            run: [
+                Session(
+                    job=int(entry["slurm_job"]),
+                    first=entry["first_step"],
+                    last=entry["last_step"],
+                    began=datetime.fromisoformat(entry["began"]),
+                    ended=datetime.fromisoformat(entry["ended"]),
+                    device=entry["visible_devices"],
+                )
+                for entry in json.loads(content)["sessions"]
+            ]
+            for run, content in self.files("resources.json").items()
+        }
 
     def pieces(self) -> dict[str, list[Piece]]:
         """{run folder: what its jobs did, in the order in which they did it}, read from the jobs' own logs."""

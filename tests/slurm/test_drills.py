@@ -24,9 +24,13 @@ def assert_as_undisturbed(study: Study, undisturbed: Study) -> None:
         assert len(found) == 2
         for run, content in found.items():
             assert content == expected[run], f"{name} of {run} differs from the undisturbed study's\n{study.report()}"
+    for run, sessions in study.sessions().items():
+        assert sessions[0].first == 0, (run, sessions)
+        for before, after in pairwise(sessions):
+            assert after.first == before.last, f"{run} did not go on where it stopped: {sessions}"
+            assert after.began >= before.ended, f"{run} was trained by two jobs at once: {sessions}"
     for run, pieces in study.pieces().items():
         assert [piece.finished for piece in pieces] == [False] * (len(pieces) - 1) + [True], (run, pieces)
-        assert pieces[0].first == 0, (run, pieces)
         for before, after in pairwise(pieces):
             assert after.first > 0, f"{run} was trained twice from the start: {pieces}"
             stopped = before.last if before.said_goodbye else after.first  # a lost node cuts the log of its job short
@@ -35,9 +39,11 @@ def assert_as_undisturbed(study: Study, undisturbed: Study) -> None:
             assert not overlap(one, other), f"{run} was trained by two jobs at once: {pieces}"
 
 
-def struck(study: Study, run: str) -> None:
-    """The drill did what it is for: the run was interrupted and went on from a checkpoint."""
-    assert len(study.pieces()[run]) >= 2, f"{run} was not interrupted: {study.pieces()}"
+def struck(study: Study, run: str) -> set[int]:
+    """Jobs of the run; it was interrupted and went on from a checkpoint, or the drill did not do what it is for."""
+    sessions = study.sessions()[run]
+    assert len(sessions) >= 2, f"{run} was not interrupted: {sessions}"
+    return {session.job for session in sessions}
 
 
 def test_scancel_of_a_running_training(cluster: Cluster, undisturbed: Study, drill: Drill) -> None:
@@ -55,10 +61,8 @@ def test_scontrol_requeue_of_a_running_training(cluster: Cluster, undisturbed: S
     snakemake = study.start()
     job, run = study.await_training()
     cluster.run("scontrol", "requeue", str(job))
-    cluster.start_requeued()
     study.finish(snakemake)
-    struck(study, run)
-    assert {piece.job for piece in study.pieces()[run]} == {job}, "a requeued job keeps its number"
+    assert struck(study, run) == {job}, "a requeued job keeps its number"
     assert_as_undisturbed(study, undisturbed)
 
 
@@ -67,10 +71,8 @@ def test_preemption_by_signal(cluster: Cluster, undisturbed: Study, drill: Drill
     snakemake = study.start()
     job, run = study.await_training()
     cluster.run("srun", "--partition=urgent", "--gpus=2", "--mem=100", "--time=1", "true")
-    cluster.start_requeued()
     study.finish(snakemake)
-    struck(study, run)
-    assert {piece.job for piece in study.pieces()[run]} == {job}, "a preempted job keeps its number"
+    assert struck(study, run) == {job}, "a preempted job keeps its number"
     assert_as_undisturbed(study, undisturbed)
 
 

@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 
 from slurm.cluster import GPUS
-from slurm.study import Study, overlap
+from slurm.study import Study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the first test waits for the undisturbed study too
 
@@ -20,18 +20,18 @@ def test_no_checkpoint_is_left(undisturbed: Study) -> None:
 
 
 def test_each_job_sees_one_device_of_its_own(undisturbed: Study) -> None:
-    devices = {run: str(facts["visible_devices"]) for run, facts in undisturbed.resources().items()}
-    assert set(devices.values()) <= {str(index) for index in range(GPUS)}, devices
-    for (one, first), (other, second) in combinations(undisturbed.pieces().items(), 2):
-        if overlap(first[0], second[0]):
-            assert devices[one] != devices[other], f"{one} and {other} trained at the same time on one device"
+    sessions = [session for found in undisturbed.sessions().values() for session in found]
+    assert {session.device for session in sessions} <= {str(index) for index in range(GPUS)}, sessions
+    for one, other in combinations(sessions, 2):
+        if one.began < other.ended and other.began < one.ended:
+            assert one.device != other.device, f"{one} and {other} trained at the same time on one device"
 
 
 def test_two_devices_are_kept_busy(undisturbed: Study) -> None:
-    devices = {run: facts["visible_devices"] for run, facts in undisturbed.resources().items()}
-    assert len(set(devices.values())) == GPUS
-    pairs = combinations(undisturbed.pieces().values(), 2)
-    assert any(overlap(one[0], other[0]) for one, other in pairs), "no two trainings ran at the same time"
+    sessions = [session for found in undisturbed.sessions().values() for session in found]
+    assert len({session.device for session in sessions}) == GPUS
+    pairs = combinations(sessions, 2)
+    assert any(one.began < other.ended and other.began < one.ended for one, other in pairs), sessions
 
 
 def test_only_trainings_go_to_the_partition_with_devices(undisturbed: Study) -> None:

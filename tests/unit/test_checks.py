@@ -38,6 +38,10 @@ WRONG = {
         "architectures: {bert: {model_type: bert, settings: {hidden_size: 16, num_attention_heads: 2}}}",
         ["architectures.bert.model_type", "later ones", "causal backbone"],
     ),
+    "transformers cannot run it": (
+        "{architectures: {xlstm: {model_type: xlstm, settings: {hidden_size: 16, num_hidden_layers: 1, num_heads: 2}}}}",
+        ["architectures.xlstm.model_type", "step of xlstm on a CPU fails", "modeling_xlstm.py, line", "task language"],
+    ),
     "unknown option of the optimizer": ("recipes: {adamw: {options: {tau: 0.1}}}", ["recipes.adamw", "tau"]),
     "unknown option of the schedule": (
         "recipes: {adamw: {schedule_options: {tail: cosine}}}",

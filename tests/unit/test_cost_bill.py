@@ -240,15 +240,15 @@ def test_expected_shapes_are_those_of_the_prepared_data(scale: str, task: str, t
             assert len(expected["channels"]) == len(facts["channels"])
 
 
-def test_finished_runs_are_compared_and_resumed_ones_left_out(tmp_path: Path) -> None:
+def test_finished_runs_are_compared_and_resumed_ones_counted(tmp_path: Path) -> None:
     chosen = settings("paper")
     rows, _ = study.reckon(choices(chosen))
     row = rows[0]
-    for index, (hours, resumptions) in enumerate([(2.0, 0), (2.0, 0), (0.1, 1)]):
-        facts = {"seconds": 3600 * hours * row.run_hours, "resumptions": resumptions, "peak_gpu_memory_mb": 30_000}
+    for index, (hours, sessions) in enumerate([(2.0, 1), (2.0, 1), (2.1, 2)]):
+        facts = {"seconds": 3600 * hours * row.run_hours, "sessions": [{}] * sessions, "peak_gpu_memory_mb": 30_000}
         (tmp_path / f"{index}.json").write_text(json.dumps(facts))
     files = {(row.architecture, row.task, row.recipe): sorted(tmp_path.glob("*.json"))}
     (found,) = reality.compare(chosen, rows, files)
-    assert (found.runs, found.resumed) == (2, 1)
+    assert (found.runs, found.resumed) == (3, 1)
     assert found.ratio == pytest.approx(2.0)
     assert found.utilisation < bill.utilisation(chosen, row.architecture) / 2 * 1.05

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,14 @@ def test_a_run_stopped_anywhere_and_resumed_ends_in_the_same_bytes(
     for name in grid.RUN_FILES:
         if name != "resources.json":
             assert (resumed / name).read_bytes() == (whole / name).read_bytes(), name
-    assert json.loads((resumed / "resources.json").read_text())["resumptions"] == 3
+    facts = json.loads((resumed / "resources.json").read_text())
+    sessions = facts["sessions"]
+    steps = [(session["first_step"], session["last_step"]) for session in sessions]
+    assert steps == [(0, 1), (1, 7), (7, 20), (20, settings["training"]["steps"])]
+    assert facts["seconds"] == pytest.approx(sum(session["seconds"] for session in sessions))
+    ended = [datetime.fromisoformat(session["ended"]) for session in sessions]
+    began = [datetime.fromisoformat(session["began"]) for session in sessions]
+    assert all(before <= after for before, after in zip(ended[:-1], began[1:], strict=True))
 
 
 def stop_after(settings: dict[str, Any], prepared: Path, folder: Path, step: int) -> None:

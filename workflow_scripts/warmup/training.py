@@ -27,6 +27,7 @@ from warmup.architectures import model, roles
 from warmup.checkpoints import Store
 from warmup.errors import EnvironmentProblemError
 from warmup.random_streams import torch_seed
+from warmup.sessions import Sessions
 from warmup.tasks._task import Task
 
 FINITE_CHECK_STEPS = 50
@@ -51,7 +52,6 @@ def run(settings: Mapping[str, Any], data: Path, folder: Path, operation: Operat
     Raises EnvironmentProblemError for a missing device, a full disk, too little memory or a second writer.
     Ends the process with 128 + signal number, checkpoint written, on SIGTERM and SIGINT.
     """
-    started = time.monotonic()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     store = Store(operation.checkpoints, settings)
     with _device(settings) as device, store.locked(), Signals() as signals:
@@ -65,7 +65,7 @@ def run(settings: Mapping[str, Any], data: Path, folder: Path, operation: Operat
             _loop(training, store, operation, signals)
         if torch.cuda.is_available() and device.type == "cuda":
             torch.cuda.synchronize()
-        _finish(training, folder, time.monotonic() - started)
+        _finish(training, folder)
         store.remove()
 
 
@@ -73,6 +73,7 @@ class Training:
     """Model, optimiser and records of one run, advanced one step at a time."""
 
     def __init__(self, settings: Mapping[str, Any], data: Path, device: torch.device) -> None:
+        self.sessions = Sessions()
         self.settings = settings
         self.options = settings["training"]
         self.recipe = settings["recipe"]
@@ -107,7 +108,6 @@ class Training:
         ) or any("drop" in key and value for key, value in settings["architecture"]["settings"].items())
         self.step = 0
         self.diverged = False
-        self.resumptions = 0
         self._checked = 0
         self._upcoming: tuple[int, tuple[Tensor, Tensor]] | None = None
 
@@ -195,7 +195,7 @@ class Training:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "recorder": self.recorder.state(),
-            "resumptions": self.resumptions,
+            "sessions": self.sessions.until(self.step),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -204,7 +204,7 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.recorder.restore(state["recorder"])
         self.step = self._checked = int(state["step"])
-        self.resumptions = int(state["resumptions"]) + 1
+        self.sessions.resume(state["sessions"], self.step)
 
     def status(self) -> str:
         """finished | diverged | collapsed (the loss stayed at its plateau without NaN)."""
@@ -353,7 +353,7 @@ def out_of_memory_explained(settings: Mapping[str, Any]) -> Iterator[None]:
         ) from error
 
 
-def _finish(training: Training, folder: Path, seconds: float) -> None:
+def _finish(training: Training, folder: Path) -> None:
     """Write the files of the run."""
     settings, recorder = training.settings, training.recorder
     made_with = versions.versions()
@@ -380,15 +380,17 @@ def _finish(training: Training, folder: Path, seconds: float) -> None:
         "code": settings["code"],
         "versions": made_with,
     }
-    recording.write(folder, tables, _resources(training, seconds), summary)
+    recording.write(folder, tables, _resources(training), summary)
     logger.info(
         "%s after %d steps: best validation loss %s", summary["status"], training.step, summary["best_validation_loss"]
     )
 
 
-def _resources(training: Training, seconds: float) -> dict[str, Any]:
+def _resources(training: Training) -> dict[str, Any]:
     import resource
 
+    sessions = training.sessions.until(training.step)
+    seconds = sum(session["seconds"] for session in sessions)
     tokens = training.step * training.task.batch_size * training.task.positions
     on_gpu = training.device.type == "cuda"
     return {
@@ -397,9 +399,6 @@ def _resources(training: Training, seconds: float) -> dict[str, Any]:
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "peak_gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None,
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
-        "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
-        "host": os.uname().nodename,
-        "process": os.getpid(),
         "threads": torch.get_num_threads(),
-        "resumptions": training.resumptions,
+        "sessions": sessions,
     }

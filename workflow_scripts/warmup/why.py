@@ -154,7 +154,7 @@ def duration(hours: float | None) -> str:
 def hours_of(job: Job) -> float | None:
     """Hours a job takes: its last time, else the median of its rule's jobs with its architecture and task, else of all.
 
-    From `resources.json` of finished runs (all attempts counted), else from benchmark files; None if nothing like it
+    From `resources.json` of finished runs (all sessions counted), else from benchmark files; None if nothing like it
     was ever run.
     """
     resources = next((path for path in job.output if Path(path).name == "resources.json"), None)

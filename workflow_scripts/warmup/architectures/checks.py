@@ -1,23 +1,29 @@
 """Every model of a study built once, small mistakes found before the first training starts.
 
 In: the parts of the configuration that make models, and the prepared data. Out: what each is made of (for the report
-and the plan). Refused: what transformers cannot build or does not know, too long a sequence, a language model that
-looks ahead.
+and the plan). Refused: what transformers cannot build, run or does not know, too long a sequence, a language model
+that looks ahead.
 """
 
 import logging
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from warmup import registry, schedules
+from warmup import kernels, registry, schedules
 from warmup.architectures import families, layers, model, roles
 from warmup.errors import ConfigurationError
 from warmup.tasks._task import Task
 
 TOLERANCE = 1e-4
 """Largest change of earlier states by a later position that rounding may cause."""
+
+TRIED_TOKENS = 16
+"""Length of the texts that a language model is tried on: mistakes do not need long ones."""
 
 logger = logging.getLogger("warmup")
 
@@ -50,10 +56,13 @@ def check(settings: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any
 
 
 def describe(architecture: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    """As `describe_on_meta`, after refusing a backbone that looks ahead for a task of tokens."""
+    """As `describe_on_meta`, after a step without its update, and refusing a model of tokens that looks ahead."""
     described = describe_on_meta(architecture, task)
+    kernels.install("cpu", 1, architecture["model_type"])
+    network = model.build(architecture, task, seed=0)
+    refuse_failing(network, architecture, task)
     if task.vocabulary is not None:
-        refuse_looking_ahead(architecture, task)
+        refuse_looking_ahead(network, architecture, task)
     return described
 
 
@@ -76,10 +85,27 @@ def describe_on_meta(architecture: Mapping[str, Any], task: Task) -> dict[str, A
     }
 
 
-def refuse_looking_ahead(architecture: Mapping[str, Any], task: Task) -> None:
+def refuse_failing(network: model.Model, architecture: Mapping[str, Any], task: Task) -> None:
+    """Raise ConfigurationError if two examples (of a text: their beginnings) do not pass forward and backward."""
+    inputs, targets = task.examples("train", np.arange(2))
+    if task.vocabulary is not None:
+        inputs, targets = inputs[:, :TRIED_TOKENS], targets[:, :TRIED_TOKENS]
+    try:
+        task.loss(network(inputs), targets).backward()
+    except Exception as error:  # whatever transformers' code may raise; told with its place
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigurationError(
+            f"model_type: a training step of {architecture['model_type']} on a CPU fails in transformers or torch: "
+            f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno}); "
+            "change its settings, or leave this architecture out"
+        ) from error
+    network.zero_grad(set_to_none=True)
+
+
+def refuse_looking_ahead(network: model.Model, architecture: Mapping[str, Any], task: Task) -> None:
     """Raise ConfigurationError if an output at a position depends on a later position: no language model then."""
-    network = model.build(architecture, task, seed=0).eval()
-    length = min(task.positions, 16)
+    network.eval()
+    length = min(task.positions, TRIED_TOKENS)
     tokens = torch.arange(length).remainder(task.vocabulary or 1)[None]
     changed = tokens.clone()
     changed[0, -1] = (changed[0, -1] + 1) % (task.vocabulary or 1)

@@ -86,7 +86,7 @@ def notes(bill: Sequence[Row]) -> list[str]:
 
 def _measured(row: Measured) -> list[str]:
     memory = "-" if row.memory_gb is None else f"{_gb(row.memory_gb)} of planned {_gb(row.planned_memory_gb)}"
-    runs = f"{row.runs} (+{row.resumed} resumed)" if row.resumed else str(row.runs)
+    runs = f"{row.runs} ({row.resumed} resumed)" if row.resumed else str(row.runs)
     measured = [runs, _hours(row.run_hours), f"{row.ratio:.2f}", f"{100 * row.utilisation:.1f} %", memory]
     return [row.architecture, row.task, row.recipe, *measured]
 

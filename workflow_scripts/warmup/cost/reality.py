@@ -1,7 +1,7 @@
 """The bill against reality: what finished runs took, beside what was reckoned for them. No torch.
 
-In: the bill and the resources.json of finished runs. Out: one row per cell that has any. A run that was resumed is left
-out: its file tells the time of its last piece only.
+In: the bill and the resources.json of finished runs. Out: one row per cell that has any. The time of a run that was
+resumed is that of all its sessions.
 """
 
 import json
@@ -22,8 +22,9 @@ class Measured:
     task: str
     recipe: str
     runs: int
-    """Finished without a resumption."""
+    """Finished ones."""
     resumed: int
+    """Those of them that were interrupted at least once."""
     run_hours: float
     """Median."""
     ratio: float
@@ -42,10 +43,9 @@ def compare(
     found = []
     for row in bill:
         facts = [json.loads(path.read_text()) for path in files.get((row.architecture, row.task, row.recipe), [])]
-        whole = [entry for entry in facts if not entry["resumptions"]]
-        if not whole:
+        if not facts:
             continue
-        seconds = median(entry["seconds"] for entry in whole)
+        seconds = median(entry["seconds"] for entry in facts)
         peaks = [entry["peak_gpu_memory_mb"] for entry in facts if entry["peak_gpu_memory_mb"] is not None]
         steps = settings["training"]["steps"]
         found.append(
@@ -53,8 +53,8 @@ def compare(
                 architecture=row.architecture,
                 task=row.task,
                 recipe=row.recipe,
-                runs=len(whole),
-                resumed=len(facts) - len(whole),
+                runs=len(facts),
+                resumed=sum(len(entry["sessions"]) > 1 for entry in facts),
                 run_hours=seconds / 3600,
                 ratio=seconds / 3600 / row.run_hours,
                 utilisation=row.flops_per_step * steps / seconds / _peak(settings),
