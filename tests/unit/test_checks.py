@@ -39,7 +39,7 @@ WRONG = {
         ["architectures.bert.model_type", "later ones", "causal backbone"],
     ),
     "transformers cannot run it": (
-        "{architectures: {xlstm: {model_type: xlstm, settings: {hidden_size: 16, num_hidden_layers: 1, num_heads: 2}}}}",
+        "architectures: {xlstm: {model_type: xlstm, settings: {hidden_size: 16, num_hidden_layers: 1, num_heads: 2}}}",
         ["architectures.xlstm.model_type", "step of xlstm on a CPU fails", "modeling_xlstm.py, line", "task language"],
     ),
     "unknown option of the optimizer": ("recipes: {adamw: {options: {tau: 0.1}}}", ["recipes.adamw", "tau"]),

@@ -108,9 +108,22 @@ def test_scan_matches_the_loop_without_softplus() -> None:
 @given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 50), st.integers(1, 9), st.integers(0, 2**31))
 @settings(max_examples=25, deadline=None)
 def test_scan_matches_the_loop_for_any_shape(batch: int, channels: int, length: int, states: int, seed: int) -> None:
+    """A number that is a sum of larger ones that cancel may be off by what the rounding of the inputs makes of it."""
     inputs = scan_inputs(batch, channels, length, states, seed=seed)
     options = {"delta_softplus": True, "return_last_state": True}
-    assert_close(values_and_gradients(scan, inputs, **options), values_and_gradients(loop, inputs, **options))
+    found = values_and_gradients(scan, inputs, **options)
+    exact = {name: x.double() for name, x in inputs.items()}
+    truth = values_and_gradients(loop, exact, **options)
+    generator = torch.Generator().manual_seed(seed)
+    rounded = [
+        {name: x * (1 + 1e-6 * torch.randn(x.shape, generator=generator)) for name, x in exact.items()}
+        for _ in range(5)
+    ]
+    rounding = [values_and_gradients(loop, close, **options) for close in rounded]
+    for name, expected in truth.items():
+        error = (found[name].double() - expected).abs().max()
+        unavoidable = max((other[name] - expected).abs().max() for other in rounding)
+        assert error <= TOLERANCE * expected.abs().max() + unavoidable + 1e-30, f"{name}: {error:.2e}"
 
 
 @pytest.mark.parametrize("softplus", [True, False])
