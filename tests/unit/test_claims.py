@@ -187,6 +187,27 @@ def test_an_unmet_requirement_is_inconclusive_with_its_sentence(null: dict[str, 
     assert verdict(entry, null) == (INCONCLUSIVE, "no optimum")
 
 
+def test_a_requirement_of_every_row_is_not_met_by_one_that_is_unknown() -> None:
+    entry = {
+        "measurement": {"table": "order", "where": {}, "name_by": [], "low": "lag", "high": "lag"},
+        "requires": [{"table": "order", "column": "related", "at_least": 1, "otherwise": "not related"}],
+        "rule": {"kind": "above"},
+    }
+    known = {"runs": polars.DataFrame({"warmup": [0.0]}), "plateaus": polars.DataFrame()}
+    for related, expected in (([True, True], SUPPORTED), ([True, None], INCONCLUSIVE), ([True, False], INCONCLUSIVE)):
+        assert (
+            verdict(entry, known | {"order": polars.DataFrame({"lag": [1.0, 2.0], "related": related})})[0] == expected
+        )
+
+
+def test_a_range_that_no_warmup_of_the_grid_lies_in_is_not_testable(planted: dict[str, polars.DataFrame]) -> None:
+    ranges = {"table": "optimum_ranges", "where": {"architecture": ["gpt2"]}, "low": "low", "high": "high"}
+    entry = {"measurement": ranges, "rule": {"kind": "within", "low": 0.055, "high": 0.078}}
+    assert not any(0.055 <= warmup <= 0.078 for warmup in synthetic.GRID)
+    found, reason = verdict(entry, planted)
+    assert found == NOT_TESTABLE and reason.startswith("no warmup from 5.5 to 7.8 % was run")
+
+
 def test_tables_to_read_are_those_of_the_study_s_claims() -> None:
     entries = complete({"measurement": {"table": "leaderboard", "where": {}}, "rule": {"kind": "above"}})
     assert claim_tables(entries, "warmup") == ["runs", "plateaus", "leaderboard"]

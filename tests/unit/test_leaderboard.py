@@ -170,9 +170,39 @@ def test_ranks_are_by_regret_among_real_predictors(many: tuple[polars.DataFrame,
         rows = many[0].filter(polars.col("axis") == axis)
         real = rows.filter(polars.col("kind").is_in(["constant", "diagnostic", "selected"])).sort("rank")
         assert real["regret"].is_sorted()
-        assert rows.filter(polars.col("kind").is_in(["shuffled", "other_seeds"]))["rank"].null_count() == (
-            6 if axis == "architecture" else 0
-        )
+        controls = rows.filter(polars.col("kind").is_in(["shuffled", "other_seeds", "same_seeds"]))
+        assert controls["rank"].null_count() == controls.height == (9 if axis == "architecture" else 0)
+
+
+def test_a_diagnostic_without_a_value_somewhere_is_compared_on_its_own_cells_and_has_no_rank() -> None:
+    """Training cells of the constant it is compared with included: an outlier would drag that constant alone."""
+    runs, diagnostics, sets = tables(synthetic.Design(needs=(0.002, 0.004, 0.008, 0.2), tasks=2, seeds=3))
+    lacking = diagnostics.filter((polars.col("architecture") != "net03") | (polars.col("diagnostic") != "early_spike"))
+    without = [table.filter(polars.col("architecture") != "net03") for table in (runs, lacking, sets)]
+    boards = [leaderboard.leaderboard(*three, SETTINGS)[0] for three in ((runs, lacking, sets), without)]
+    where = {"axis": "architecture", "predictor": "early_spike", "budget": 100, "map": "log_linear"}
+    some, whole = (pick(board, kind="diagnostic", **where) for board in boards)
+    for name in ("cells", "regret", "versus_constant", "versus_constant_new_low", "versus_constant_new_high"):
+        assert some[name] == whole[name], name
+    assert some["rank"] is None and whole["rank"] is not None
+    assert some["note"] == "2 cells have no value"
+
+
+@pytest.mark.parametrize(("count", "orders"), [(3, 6), (4, 24)])
+def test_few_architectures_are_shuffled_in_every_order(count: int, orders: int) -> None:
+    needs = tuple(np.geomspace(0.004, 0.06, count).tolist())
+    board, _ = leaderboard.leaderboard(*tables(synthetic.Design(needs=needs)), SETTINGS | {"shuffles": 49})
+    p = (board["p_value"].drop_nulls() * orders).to_list()
+    assert len(p) > 0 and p == pytest.approx([max(1, round(value)) for value in p])
+
+
+def test_other_seeds_do_as_well_as_the_same_where_the_diagnostic_has_no_noise() -> None:
+    runs, diagnostics, sets = tables(synthetic.Design(needs=(0.004, 0.01, 0.02, 0.06), seeds=4))
+    cell = ["diagnostic", "budget", "architecture", "task", "recipe"]
+    equal = diagnostics.with_columns(polars.col("value").first().over(cell))
+    board, _ = leaderboard.leaderboard(runs, equal, sets, SETTINGS)
+    pair = [board.filter(polars.col("kind") == kind)["regret"].to_list() for kind in ("other_seeds", "same_seeds")]
+    assert pair[0] == pytest.approx(pair[1]) and len(pair[0]) > 0
 
 
 def test_the_selected_procedure_is_scored_too_and_costs_no_less_than_its_best_part(

@@ -147,6 +147,28 @@ def test_an_arm_with_diverged_runs_does_not_blur_the_calm_ones() -> None:
     assert paired_errors(wild[1], wild, 5).peers == (3, 3), "and it is no peer of the other architectures"
 
 
+@pytest.mark.parametrize("seeds", [2, 10])
+def test_two_arms_that_end_alike_in_every_seed_do_not_silence_the_cell(seeds: int) -> None:
+    """Runs of 0 and 2 % diverge at once: the same bounded outcome in both, for each seed."""
+    table = planted(0.1, seeds=seeds, architectures=1)
+    failing = polars.col("warmup") < 0.05
+    broken = table.with_columns(
+        status=polars.when(failing).then(polars.lit("diverged")).otherwise("status"),
+        best_validation_loss=polars.when(failing)
+        .then(4.0 + 0.01 * polars.col("seed"))
+        .otherwise("best_validation_loss"),
+    )
+    (cell,) = cells(broken)
+    errors = paired_errors(cell, [cell], 5)
+    assert errors.known and errors.errors[0, 1] == 0.0 and (errors.errors[0, 2:] > 0).all()
+    assert errors.statistic(0.0, 0, 1) == 0.0 and errors.p_value(errors.statistic(0.0, 0, 1), 0, 1) == 1.0
+    assert errors.p_value(errors.statistic(0.1, 0, 1), 0, 1) < 1e-4
+    sets, arms = plateau.plateaus(broken, statistics())
+    assert sets["verdict"].to_list() == ["ok"] and arms["regret"][0] == arms["regret"][1]
+    if seeds == 10:
+        assert not any(member < 0.05 for member in sets["not_excluded"][0])
+
+
 DEGENERATE = {
     "one seed": (planted(0.1, seeds=1), "one seed has no spread"),
     "one warmup": (planted(0.1).filter(polars.col("warmup") == 0.0), "one warmup only"),

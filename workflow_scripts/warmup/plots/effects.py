@@ -302,10 +302,12 @@ def _forest(axis: Any, rows: polars.DataFrame, words: Words) -> None:
     names = []
     top = rows.height
     several = rows["family"].n_unique() > 1
+    columns = _columns(rows)
     for index, row in enumerate(rows.iter_rows(named=True)):
         place = top - index
         against = f"{percent(row['warmup'])} % vs {percent(row['reference'])} %"
-        names.append(f"{_label(row['architecture'], words)}: {against}" + (f"  ({row['family']})" if several else ""))
+        who = _column_title(row["architecture"], row["recipe"], columns, words).replace("\n", ", ")
+        names.append(f"{who}: {against}" + (f"  ({row['family']})" if several else ""))
         if row["difference"] is None:
             axis.text(
                 0.5,

@@ -22,6 +22,7 @@ MARKERS = "osD^vP"
 KINDS = {"embedding": "embedding", "mixer": "mixer", "feed_forward": "feed-forward", "norm": "norms", "head": "head"}
 """Layer groups by the end of their name; `final_norm` counts as a norm."""
 KIND_COLOURS = dict(zip(KINDS, ("#8a6d00", "#0072b2", "#009e73", "#7f7f7f", "#cc79a7"), strict=True))
+SEED_CONTROLS = ("other_seeds", "same_seeds")
 CONTROL_GREY = "#b8b8b8"
 AXIS_WORDS = {"architecture": "one architecture left out", "task": "one task left out"}
 
@@ -119,11 +120,11 @@ def _norm_lines(axis: Any, part: polars.DataFrame) -> None:
 
 
 def leaderboard(table: polars.DataFrame) -> Figure:
-    """Held-out regret of every predictor, best on top.
+    """Held-out regret of every predictor, best on top; below those that have no value for some cells, hollow.
 
     Seed interval thick, interval for a new architecture (task) thin, the shuffled control grey.
     """
-    shown = table.filter(polars.col("regret").is_not_null(), polars.col("kind") != "other_seeds")
+    shown = table.filter(polars.col("regret").is_not_null(), ~polars.col("kind").is_in(SEED_CONTROLS))
     if shown.is_empty():
         return _empty("nothing could be held out: the study has one architecture and one task, or no finished sweep")
     axes_names = [name for name in AXIS_WORDS if name in shown["axis"].to_list()]
@@ -160,7 +161,8 @@ def _board(table: polars.DataFrame) -> list[dict[str, Any]]:
         ["predictor", "budget"], keep="first", maintain_order=True
     )
     joined = real.join(shuffled, on=["predictor", "budget"], how="left", maintain_order="left")
-    return joined.sort("regret", maintain_order=True).to_dicts()
+    lacking = joined["cells"].max() - joined["cells"]
+    return joined.with_columns(lacking=lacking).sort(lacking > 0, "regret", maintain_order=True).to_dicts()
 
 
 def _board_limits(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
@@ -183,7 +185,8 @@ def _board_row(axis: Any, height: float, row: Mapping[str, Any]) -> None:
         )
     if row["regret_low"] is not None:
         axis.plot([100 * row["regret_low"], 100 * row["regret_high"]], [height] * 2, color=colour, linewidth=2.6)
-    axis.plot(100 * row["regret"], height, "o", color=colour, markersize=5, markeredgecolor="white")
+    inside = "white" if row["lacking"] else colour
+    axis.plot(100 * row["regret"], height, "o", color=inside, markersize=5, markeredgecolor=colour)
 
 
 def predictor_words(row: Mapping[str, Any]) -> str:
@@ -195,11 +198,12 @@ def predictor_words(row: Mapping[str, Any]) -> str:
         return f"always {name}" if name.endswith("steps") else f"always {100 * float(name):g} %"
     if row["kind"] == "selected":
         return "diagnostic chosen by cross-validation"
-    return name.replace("_", " ") + (f", {row['budget']} steps" if row["budget"] else ", recipe alone")
+    where = f" ({row['cells']} of {row['cells'] + row['lacking']} cells)" if row["lacking"] else ""
+    return name.replace("_", " ") + (f", {row['budget']} steps" if row["budget"] else ", recipe alone") + where
 
 
 def budget_curve(table: polars.DataFrame) -> Figure:
-    """Held-out regret against the number of early steps a diagnostic may look at; the best constant as a line."""
+    """Held-out regret less that of the best constant on the same cells, against the early steps a diagnostic sees."""
     part = table.filter(polars.col("axis") == "architecture", polars.col("regret").is_not_null())
     board = polars.DataFrame(_board(part), infer_schema_length=None) if not part.is_empty() else part
     curves = board.filter(polars.col("kind") == "diagnostic", polars.col("budget") > 0) if not part.is_empty() else part
@@ -214,18 +218,22 @@ def budget_curve(table: polars.DataFrame) -> Figure:
         line = curves.filter(polars.col("predictor") == name).sort("budget")
         x = line["budget"].to_numpy() * spread[name]
         axis.plot(
-            x, 100 * line["regret"].to_numpy(), "o-", color=colours[name], label=name.replace("_", " "), markersize=4
+            x,
+            100 * line["versus_constant"].to_numpy(),
+            "o-",
+            color=colours[name],
+            label=name.replace("_", " "),
+            markersize=4,
         )
-        known = line.filter(polars.col("regret_low").is_not_null())
-        ends = (100 * known["regret_low"].to_numpy(), 100 * known["regret_high"].to_numpy())
+        known = line.filter(polars.col("versus_constant_low").is_not_null())
+        ends = (100 * known["versus_constant_low"].to_numpy(), 100 * known["versus_constant_high"].to_numpy())
         axis.vlines(known["budget"].to_numpy() * spread[name], *ends, color=colours[name], linewidth=1, alpha=0.5)
-    constant = board.filter(polars.col("predictor") == "best_constant").row(0, named=True)
-    axis.axhline(100 * constant["regret"], color="#444444", linestyle="--", linewidth=1, label="best constant")
+    axis.axhline(0.0, color="#444444", linestyle="--", linewidth=1, label="best constant")
     axis.set_xscale("log")
     axis.set_xticks(sorted(set(curves["budget"])), [str(budget) for budget in sorted(set(curves["budget"]))])
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("steps without warmup that the diagnostic may look at")
-    axis.set_ylabel("regret of the predicted warmup (% of the loss)")
+    axis.set_ylabel("regret less that of the best constant (% of the loss)\n↓ diagnostic better")
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     return drawing
 

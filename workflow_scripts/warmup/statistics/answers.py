@@ -13,6 +13,7 @@ import polars
 
 from warmup.records import replace_atomically
 from warmup.statistics.intervals import CANNOT_SAY
+from warmup.statistics.outcomes import CELL
 from warmup.statistics.pairing import ONE_WARMUP
 
 Tables = Mapping[str, polars.DataFrame]
@@ -95,12 +96,22 @@ def overall(tables: Tables, words: Words) -> str:
         return f"It cannot say how much warmup is needed: {reasons}."
     total = known.height
     whole, demonstrated = int(known["whole_grid"].sum()), int(known["demonstrated_low"].is_not_null().sum())
-    none = [0.0 in members for members in known["not_excluded"].to_list()]
     return (
-        f"Training without warmup is excluded from the plateau in {total - sum(none)} of {_number(total, 'cell')} at "
-        f"{_level(words)} confidence; in {whole} nothing tried is excluded, so that any of these warmups may be as "
-        "good as "
-        f"the best within the practical margin; in {demonstrated} at least one warmup is demonstrated to be."
+        f"{_without_warmup(known, tables, words)}; in {whole} of {_number(total, 'cell')} nothing tried is excluded, "
+        "so that any of these warmups may be as good as the best within the practical margin; in "
+        f"{demonstrated} at least one warmup is demonstrated to be."
+    )
+
+
+def _without_warmup(known: polars.DataFrame, tables: Tables, words: Words) -> str:
+    tried = tables["runs"].filter(warmup=0.0).select(CELL).unique()
+    cells = known.join(tried, on=CELL, how="semi")
+    if cells.is_empty():
+        return "Training without warmup was not tried"
+    out = sum(0.0 not in members for members in cells["not_excluded"].to_list())
+    return (
+        f"Training without warmup is excluded from the plateau in {out} of {_number(cells.height, 'cell')} at "
+        f"{_level(words)} confidence"
     )
 
 
@@ -151,11 +162,15 @@ def _extent(plateau: Row) -> str:
 def _smooth(best: Row) -> str:
     if best["smooth_optimum_low"] is None:
         return f"a smooth optimum cannot be given ({_reason(best['smooth_note'])})"
-    ends = f"{_percent(best['smooth_optimum_low'])} to {_percent(best['smooth_optimum_high'])}"
+    low, high = (_percent(best[f"smooth_optimum_{end}"]) for end in ("low", "high"))
+    ends = f"{low} to {high}"
     if best["censoring"] == "left":
-        return f"the fitted curve falls towards the smallest warmup, so its optimum is censored there (interval {ends})"
+        limits = f"at {low}" if low == high else f"at {low} to {high}"
+        below = "" if best["smooth_optimum_low"] <= 0 else " or below"
+        return f"the fitted curve falls towards the smallest warmup: its optimum lies {limits}{below}"
     if best["censoring"] == "right":
-        return f"the fitted curve still falls at the largest warmup, so its optimum may lie beyond (interval {ends})"
+        limits = f"at {high} or beyond" if low == high else f"from {low} to beyond {high}"
+        return f"the fitted curve still falls at the largest warmup: its optimum lies {limits}"
     if best["interval_reaches_smallest"] and best["interval_reaches_largest"]:
         return f"the smooth optimum, {_percent(best['smooth_optimum'])}, is not located: its interval is the whole grid"
     return f"the smooth optimum is {_percent(best['smooth_optimum'])} ({ends})"
@@ -214,15 +229,17 @@ def _power(tables: Tables) -> list[str]:
     if table.is_empty():
         return []
     table = table.filter(family=table["family"][0])
-    able = table.filter(polars.col("detectable_gap") <= polars.col("margin")).height
-    most = max(table["seeds_for_margin"].drop_nulls(), default=0)
-    beyond = int(table["seeds_for_margin"].is_null().sum())
-    more = f"; {_number(beyond, 'cell')} would need more than 200" if beyond else ""
-    asked = (
-        f"the others would need up to {most} seeds{more}"
-        if able < table.height
-        else "no more seeds are needed for that"
+    others = table.filter(polars.col("detectable_gap") > polars.col("margin"))
+    able = table.height - others.height
+    finite = others["seeds_for_margin"].drop_nulls()
+    beyond = others.height - len(finite)
+    asked = "; ".join(
+        [
+            *([f"{_number(len(finite), 'other')} would need up to {max(finite)} seeds"] if len(finite) else []),
+            *([f"{_number(beyond, 'cell')} would need more than 200"] if beyond else []),
+        ]
     )
+    asked = asked or "no more seeds are needed for that"
     return [
         f"A difference as large as the practical margin would be found with {100 * table['power'][0]:g} % chance in "
         f"{able} of "

@@ -98,7 +98,20 @@ def _not_testable(
     if entry["scales"] and settings["scale"] not in entry["scales"]:
         return f"its number is one of the scale {' or '.join(entry['scales'])}"
     missing = [part["table"] for part in (entry["measurement"], *entry["requires"]) if part["table"] not in tables]
-    return f"needs the table {missing[0]}" if missing else None
+    return f"needs the table {missing[0]}" if missing else _beside_the_grid(entry, tables)
+
+
+def _beside_the_grid(entry: Mapping[str, Any], tables: Mapping[str, polars.DataFrame]) -> str | None:
+    """Why no plateau set can lie within the claimed range: none of the warmups that were run does."""
+    rule = entry["rule"]
+    if entry["measurement"]["table"] != MADE_OF_THEM or rule["kind"] != "within":
+        return None
+    cells = {key: value for key, value in entry["measurement"]["where"].items() if key in CELL}
+    grid = sorted(set(select(tables["runs"], cells)["warmup"].to_list()))
+    if not grid or any(rule["low"] - 1e-12 <= warmup <= rule["high"] + 1e-12 for warmup in grid):
+        return None
+    shown = ", ".join(f"{100 * warmup:.3g}" for warmup in grid)
+    return f"no warmup from {100 * rule['low']:.3g} to {100 * rule['high']:.3g} % was run ({shown} %)"
 
 
 def measure(
@@ -145,8 +158,9 @@ def decide(rows: Sequence[Measured], rule: Mapping[str, Any]) -> tuple[str, str]
     }[rule["quantifier"]]
     reason = f"{yes} of {n} support, {no} contradict" if n > 1 else ""
     silent = [row.note for row in rows if row.low is None and row.note]
-    if not (supported or contradicted) and silent:
-        reason = "; ".join(filter(None, [reason, *dict.fromkeys(silent)]))
+    said = [] if supported or contradicted else silent
+    said = [*said, *(row.note for row in rows if row.low is not None and row.note)]
+    reason = "; ".join(filter(None, [reason, *dict.fromkeys(said)]))
     return SUPPORTED if supported else CONTRADICTED if contradicted else INCONCLUSIVE, reason
 
 
@@ -211,7 +225,8 @@ def _contrast(
         freedom = sum(parts) ** 2 / sum(part**2 / (triple[2] - 1) for part, triple in zip(parts, pair, strict=True))
         half = t_quantile(0.5 + confidence / 2, freedom) * math.sqrt(sum(parts))
         low, high = difference - half, difference + half
-        found.append(Measured(name, difference, low, high, low, high, ""))
+        notes = dict.fromkeys(str(row.get(f"note{end}") or "") for end in ("", "_minus"))
+        found.append(Measured(name, difference, low, high, low, high, "; ".join(filter(None, notes))))
     return found
 
 

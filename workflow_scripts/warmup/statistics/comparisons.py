@@ -73,8 +73,8 @@ def _row(
         "bca_high": resampled.high,
         "bca_note": resampled.note,
         "error": error,
-        "t": difference / error,
-        "p": errors.p_value(difference / error, this, that),
+        "t": errors.statistic(difference, this, that),
+        "p": errors.p_value(errors.statistic(difference, this, that), this, that),
         "margin": delta,
         "p_equivalence": equivalence_p(difference, delta, errors, this, that),
         "method": errors.method,
@@ -86,10 +86,9 @@ def _row(
 
 def equivalence_p(difference: float, margin: float, errors: PairedErrors, first: int = 0, second: int = 1) -> float:
     """p of two one-sided tests on arms `first` and `second`: the larger p of difference <= -margin and >= margin."""
-    error = float(errors.errors[first, second])
 
     def above(distance: float) -> float:
-        p = errors.p_value(distance / error, first, second)
+        p = errors.p_value(errors.statistic(distance, first, second), first, second)
         return p / 2.0 if distance > 0 else 1.0 - p / 2.0
 
     return max(above(margin + difference), above(margin - difference))

@@ -5,7 +5,9 @@ predictions behind it (a row per cell). Negative controls stand beside the real 
 between architectures, and the diagnostic read from other seeds than those the outcome comes from.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -32,12 +34,14 @@ def leaderboard(
     table: list[dict[str, Any]] = []
     cells: list[dict[str, Any]] = []
     for axis in AXES:
-        reference = predictors.held_out(axis, data.curves, predictors.best_constant)
         for predictor, scheme in [
             *predictors.predictors(data, settings),
             (predictors.SELECTED, predictors.selected(axis, data, settings)),
         ]:
-            found = predictors.held_out(axis, predictors.usable(data, predictor), scheme)
+            usable = predictors.usable(data, predictor)
+            found = predictors.held_out(axis, usable, scheme)
+            # fitted on the very cells that the predictor was fitted on: one it has no value for helps neither
+            reference = predictors.held_out(axis, usable, predictors.best_constant)
             table.append(_score(axis, predictor, found, reference, sets, data, settings))
             cells += [_cell_row(axis, predictor, curve, position, sets) for curve, position in found]
     table += _controls("architecture", data, settings)
@@ -141,8 +145,18 @@ def _controls(axis: str, data: Study, settings: Mapping[str, Any]) -> list[dict[
             continue
         base = {"axis": axis, "predictor": name, "budget": budget, "map": predictor.map}
         rows.append(base | {"kind": "shuffled"} | _shuffled(axis, predictor, data, settings, rng))
-        rows.append(base | {"kind": "other_seeds"} | _other_seeds(axis, predictor, data, settings))
+        rows.append(base | {"kind": "other_seeds"} | _halved("other_seeds", axis, predictor, data, settings))
+        rows.append(base | {"kind": "same_seeds"} | _halved("same_seeds", axis, predictor, data, settings))
     return rows
+
+
+def _orders(count: int, shuffles: int, rng: np.random.Generator) -> tuple[list[tuple[int, ...]], bool]:
+    """Orders of `count` things other than the true one, and whether they are all of them; else `shuffles` random
+    ones, the true one not kept out: a p that counts the true order once more is then valid.
+    """
+    if math.factorial(count) <= shuffles + 1:
+        return list(permutations(range(count)))[1:], True
+    return [tuple(rng.permutation(count).tolist()) for _ in range(shuffles)], False
 
 
 def _shuffled(
@@ -151,7 +165,7 @@ def _shuffled(
     """Mean regret when architectures swap their diagnostics (whole, over tasks).
 
     With its 5 and 95 % points over shuffles. `p_value`: share of shuffles, the true order counted in, that do as well
-    as the truth.
+    as the truth; with few architectures over all orders, so that it is never below one over their number.
     """
     curves, known = predictors.usable(data, predictor), predictors.values(data, predictor)
     names = list(dict.fromkeys(curve.architecture for curve in curves))
@@ -160,10 +174,8 @@ def _shuffled(
     if len(names) < 3 or truth is None:
         return row | {"verdict": CANNOT_SAY, "note": f"{len(names)} architectures: nothing to shuffle"}
     found = []
-    for _ in range(settings["shuffles"]):
-        order = rng.permutation(len(names))
-        while (order == np.arange(len(names))).all():
-            order = rng.permutation(len(names))
+    orders, exact = _orders(len(names), settings["shuffles"], rng)
+    for order in orders:
         giver = {name: names[index] for name, index in zip(names, order, strict=True)}
         swapped = {predictors.key(c): known.get((giver[c.architecture], c.task, c.recipe)) for c in curves}
         values_ = {cell: u for cell, u in swapped.items() if u is not None}
@@ -179,12 +191,13 @@ def _shuffled(
     better = sum(regret <= truth + 1e-12 for regret in found)
     row |= {"regret": float(np.mean(found)), "p_value": (1 + better) / (1 + len(found))}
     low, high = np.quantile(found, [0.05, 0.95])
-    note = f"limits: 5 and 95 % points of {len(found)} shuffles"
+    note = f"limits: 5 and 95 % points of {'all' if exact else ''} {len(found)} shuffles".replace("  ", " ")
     return row | {"regret_low": float(low), "regret_high": float(high), "verdict": "control", "note": note}
 
 
-def _other_seeds(axis: str, predictor: Predictor, data: Study, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Regret when diagnostic and outcome come from different seeds.
+def _halved(kind: str, axis: str, predictor: Predictor, data: Study, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Regret when diagnostic and outcome come from different seeds (`other_seeds`), and, to compare it with, when both
+    come from the seeds that give the outcomes there (`same_seeds`): fewer seeds alone make a regret larger.
 
     Folds of seeds in turn, the others' outcomes, averaged.
     """
@@ -202,7 +215,7 @@ def _other_seeds(axis: str, predictor: Predictor, data: Study, settings: Mapping
             inside = [
                 cells[predictors.key(curve)][s]
                 for i, s in enumerate(seeds)
-                if i % folds == fold and s in cells[predictors.key(curve)]
+                if (i % folds == fold) == (kind == "other_seeds") and s in cells[predictors.key(curve)]
             ]
             if inside:
                 u[predictors.key(curve)] = float(np.mean(inside))
@@ -219,10 +232,13 @@ def _other_seeds(axis: str, predictor: Predictor, data: Study, settings: Mapping
 
 
 def _ranked(table: polars.DataFrame) -> polars.DataFrame:
-    """Rank by regret among real predictors of an axis; the shuffled control's p beside the diagnostic it belongs to."""
+    """Rank by regret among the real predictors of an axis that have a value for every cell: regrets over other cells
+    are no match. The shuffled control's p beside the diagnostic it belongs to.
+    """
     same = ["axis", "predictor", "budget", "map"]
     shuffled = table.filter(polars.col("kind") == "shuffled").select(*same, p_shuffled="p_value")
-    real = polars.col("kind").is_in(["constant", "diagnostic", "selected"])
+    whole = polars.col("cells") == polars.col("cells").max().over("axis")
+    real = polars.col("kind").is_in(["constant", "diagnostic", "selected"]) & whole
     rank = polars.when(real).then(polars.col("regret")).rank("min").over("axis").cast(polars.Int64)
     joined = table.drop("p_shuffled").join(shuffled, on=same, how="left", maintain_order="left")
     return joined.with_columns(

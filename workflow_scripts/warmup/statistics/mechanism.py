@@ -15,7 +15,7 @@ import polars
 from numpy.typing import NDArray
 
 from warmup.statistics import run_folders
-from warmup.statistics.intervals import CANNOT_SAY, Interval, paired_t
+from warmup.statistics.intervals import CANNOT_SAY, paired_t
 
 RUN = ("architecture", "task", "recipe", "warmup", "seed")
 CELL = ("architecture", "task", "recipe")
@@ -152,6 +152,8 @@ def lagged_correlations(first: Floats, second: Floats, largest: int) -> Floats:
 def order_summary(order: polars.DataFrame, confidence: float) -> polars.DataFrame:
     """Per cell, mixer and layer: means over seeds, t intervals of the lag and of r_matched - r_control (`excess`).
 
+    Where all seeds have the same lag its limits are half a `resolution` to either side. `related`: r_matched is
+    positive, and its excess beyond doubt.
     verdict: `entropy first` or `gradient first` if the interval of the lag excludes 0, `together` if it does not,
     `not related` if a seed's own norms do not correlate (positively) better than other seeds' do, `cannot say` with
     fewer than two usable seeds.
@@ -170,23 +172,26 @@ def order_summary(order: polars.DataFrame, confidence: float) -> polars.DataFram
         lag = paired_t(usable["lag"].cast(polars.Float64).to_numpy(), confidence)
         contrast = usable.drop_nulls("r_control")
         excess = paired_t((contrast["r_matched"] - contrast["r_control"]).to_numpy(), confidence)
-        row |= {"lag_low": lag.low, "lag_high": lag.high, "excess": excess.estimate, "excess_low": excess.low}
-        rows.append(row | _verdict(lag, excess, row["r_matched"] or 0.0, usable["lag"].to_list()))
+        low, high = lag.low, lag.high
+        if usable.height > 1 and usable["lag"].n_unique() == 1:  # no spread, but known to the step of the probes only
+            low, high = (usable["lag"][0] + side * row["resolution"] / 2 for side in (-1, 1))
+        row |= {"lag_low": low, "lag_high": high, "excess": excess.estimate, "excess_low": excess.low}
+        row["related"] = excess.low is not None and excess.low > 0 and (row["r_matched"] or 0.0) > 0
+        rows.append(row | _verdict(row, lag.note))
     return polars.DataFrame(rows, schema=SUMMARY, orient="row")
 
 
-def _verdict(lag: Interval, excess: Interval, correlation: float, lags: list[int]) -> dict[str, str]:
-    same = len(lags) > 1 and len(set(lags)) == 1  # no spread, hence no interval, but agreement
-    if len(lags) < 2:
-        return {"verdict": CANNOT_SAY, "note": lag.note}
-    if excess.low is None or excess.low <= 0 or correlation <= 0:
+def _verdict(row: dict[str, Any], note: str) -> dict[str, str]:
+    """Verdict of a summary row and its reason; `note` says why the lag has no interval."""
+    if row["n"] < 2:
+        return {"verdict": CANNOT_SAY, "note": note}
+    if not row["related"]:
         return {"verdict": "not related", "note": "the norms of other seeds correlate as well with this entropy"}
-    low, high = (float(lags[0]), float(lags[0])) if same else (lag.low, lag.high)
-    if low is None or high is None:
-        return {"verdict": CANNOT_SAY, "note": lag.note}
-    if low > 0:
+    if row["lag_low"] is None or row["lag_high"] is None:
+        return {"verdict": CANNOT_SAY, "note": note}
+    if row["lag_low"] > 0:
         return {"verdict": "entropy first", "note": ""}
-    if high < 0:
+    if row["lag_high"] < 0:
         return {"verdict": "gradient first", "note": ""}
     return {"verdict": "together", "note": "the interval of the lag holds 0"}
 
@@ -292,6 +297,7 @@ SUMMARY: dict[str, Any] = {
     "n": polars.Int64,
     **dict.fromkeys(("lag", "lag_low", "lag_high", "r", "r_zero", "r_matched", "r_control"), polars.Float64),
     **dict.fromkeys(("excess", "excess_low"), polars.Float64),
+    "related": polars.Boolean,
     **dict.fromkeys(("entropy_start", "entropy_low", "entropy_step", "spike_step"), polars.Float64),
     "resolution": polars.Int64,
     "verdict": polars.String,

@@ -14,10 +14,10 @@ from warmup.statistics.answers import OUTCOMES
 def restructured_text(
     tables: Mapping[str, polars.DataFrame], words: Mapping[str, Any], statistics: Mapping[str, Any]
 ) -> str:
-    """The paragraph: design, outcome, plateaus, optimum, comparisons, model."""
+    """The paragraph: design, outcome, plateaus, optimum, comparisons, and the model if it was fitted."""
     parts = [_design(tables, words), _outcome(words), _plateaus(tables, statistics), _optimum(statistics)]
-    parts += [_comparisons(tables, statistics), _model(statistics)]
-    return " ".join(parts) + "\n"
+    parts += [_comparisons(tables, statistics), _model(tables, statistics)]
+    return " ".join(filter(None, parts)) + "\n"
 
 
 def _design(tables: Mapping[str, polars.DataFrame], words: Mapping[str, Any]) -> str:
@@ -26,14 +26,15 @@ def _design(tables: Mapping[str, polars.DataFrame], words: Mapping[str, Any]) ->
     names = ", ".join(str(labels.get(name, name)) for name in dict.fromkeys(runs["architecture"]))
     tasks = ", ".join(str(labels.get(name, name)) for name in dict.fromkeys(runs["task"]))
     warmups = ", ".join(f"{100 * warmup:.3g}" for warmup in runs["warmup"].unique().sort())
+    known = ", ".join(str(labels.get(name, name)) for name in dict.fromkeys(runs["recipe"]))
+    recipes = f"the recipe {known}" if runs["recipe"].n_unique() == 1 else f"the recipes {known}"
     steps = " or ".join(f"{steps:,}" for steps in runs["steps"].unique().sort())
     rates = ", ".join(f"{rate:.2g}" for rate in runs["peak_learning_rate"].unique().sort())
     return (
-        f"We trained {names} on {tasks} with linear learning-rate warmup over {warmups} % of {steps} steps at a peak "
-        "rate of "
-        f"{rates}, {runs['seed'].n_unique()} seeds each ({runs.height} runs, scale {words['scale']}). For a given "
-        "architecture, task and seed, all warmups shared initial weights and the order of batches, so that warmups are "
-        "compared within seeds."
+        f"We trained {names} on {tasks} with {recipes} and linear learning-rate warmup over {warmups} % of {steps} "
+        f"steps at a peak rate of {rates}, {runs['seed'].n_unique()} seeds each ({runs.height} runs, scale "
+        f"{words['scale']}). For a given architecture, task and seed, all warmups shared initial weights and the order "
+        "of batches, so that warmups are compared within seeds."
     )
 
 
@@ -99,7 +100,9 @@ def _comparisons(tables: Mapping[str, polars.DataFrame], statistics: Mapping[str
     )
 
 
-def _model(statistics: Mapping[str, Any]) -> str:
+def _model(tables: Mapping[str, polars.DataFrame], statistics: Mapping[str, Any]) -> str:
+    if tables["mixed_model"].filter(verdict="ok").is_empty():
+        return ""
     return (
         "Over all cells, log(outcome) was modelled by a natural cubic spline of log(W + W0) with up to "
         f"{statistics['mixed_model']['spline_freedom']} degrees of freedom, crossed with architecture, plus task and "

@@ -190,7 +190,8 @@ def _cell(part: polars.DataFrame) -> Cell:
 
 
 def arms(runs: polars.DataFrame, outcome: str = "best_validation_loss", confidence: float = 0.95) -> polars.DataFrame:
-    """One row per arm: mean outcome with its own t interval, divergences with their Wilson interval.
+    """One row per arm: mean outcome with its own t interval, divergences with their Wilson interval, and failures
+    (diverged or collapsed) with theirs.
 
     `mean_low`, `mean_high` describe the arm alone (seeds not paired); they are for drawing, not for comparing arms.
     """
@@ -199,14 +200,15 @@ def arms(runs: polars.DataFrame, outcome: str = "best_validation_loss", confiden
         first = part.row(0, named=True)
         sample = part["outcome"].drop_nulls().to_numpy()
         mean = paired_t(sample, confidence)
-        diverged = int((part["status"] == "diverged").sum())
+        diverged, collapsed = (int((part["status"] == status).sum()) for status in ("diverged", "collapsed"))
         rows.append(
             {name: first[name] for name in (*CELL, "role", "warmup", "warmup_steps")}
             | {"n": len(sample)}
             | mean.columns("mean")
             | {"sd": float(sample.std(ddof=1)) if len(sample) > 1 else None}
-            | {"diverged": diverged, "collapsed": int((part["status"] == "collapsed").sum())}
+            | {"diverged": diverged, "collapsed": collapsed}
             | wilson(diverged, len(part), confidence).columns("divergence_rate")
+            | wilson(diverged + collapsed, len(part), confidence).columns("failure_rate")
             | {"metric": first["metric"], "mean_metric": part["best_metric"].mean(), "note": mean.note}
         )
     return polars.DataFrame(rows, schema=ARMS_SCHEMA)
@@ -224,6 +226,9 @@ ARMS_SCHEMA: dict[str, polars.DataType] = {
     "divergence_rate": polars.Float64(),
     "divergence_rate_low": polars.Float64(),
     "divergence_rate_high": polars.Float64(),
+    "failure_rate": polars.Float64(),
+    "failure_rate_low": polars.Float64(),
+    "failure_rate_high": polars.Float64(),
     "metric": polars.String(),
     "mean_metric": polars.Float64(),
     "note": polars.String(),

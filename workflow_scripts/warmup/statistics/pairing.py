@@ -9,6 +9,7 @@ differ in spread, too (no warmup is often the noisiest), so the reference distri
 estimated spreads.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,7 +38,8 @@ SMALLEST_SHARE = 0.05
 class PairedErrors:
     """Standard errors of mean differences between the arms of one cell, with their reference distributions.
 
-    `errors` [arms, arms]: standard error of mean(i) - mean(j), zero on the diagonal; empty if `note` says why.
+    `errors` [arms, arms]: standard error of mean(i) - mean(j), zero on the diagonal and between arms whose outcomes are
+    the same number in every seed (recipes that never differ, runs that diverge at once); empty if `note` says why.
     `seeds`: complete seeds of the cell; `peers`: those of each pooled cell (none where nothing is pooled).
     `own` [arms, arms]: pairs that rest on their own paired variance although others are pooled (an arm with a diverged
     run has a spread of another kind). `spread`: relative spreads of the pooled arms, as they enter the simulation.
@@ -88,6 +90,13 @@ class PairedErrors:
         contrasts = [row for row in all_pairs(arms) if separate[row.argmax(), row.argmin()]]
         own = max_t_critical(numpy.array(contrasts), self.seeds - 1, level)
         return numpy.where(separate, own, pooled) * self.errors
+
+    def statistic(self, distance: float, first: int = 0, second: int = 1) -> float:
+        """`distance` over the standard error of mean(first) - mean(second); beyond every number where that is zero."""
+        error = float(self.errors[first, second])
+        if error > 0.0:
+            return distance / error
+        return 0.0 if distance == 0.0 else math.copysign(math.inf, distance)
 
     def p_value(self, statistic: float, first: int = 0, second: int = 1) -> float:
         """Two-sided p of mean(first) - mean(second) (plus any constant) over its standard error."""
@@ -162,7 +171,7 @@ def paired_errors(cell: Cell, others: Sequence[Cell], pool_below: int, draws: in
     Arms with a diverged run are kept out of the pooling: their differences rest on their own paired variance.
     """
     values = cell.complete
-    seeds, arms = values.shape
+    seeds = len(values)
     reason = refusal(cell)
     if reason:
         return PairedErrors(numpy.empty((0, 0)), seeds, note=reason)
@@ -178,7 +187,8 @@ def paired_errors(cell: Cell, others: Sequence[Cell], pool_below: int, draws: in
         shares = [arm_variances(table) / residual_mean_square(table) for table in [values[:, calm], *peers]]
         spread = _rounded_spread(numpy.mean(shares, axis=0))
     errors = numpy.sqrt(squares / seeds)
-    if not (errors[~numpy.eye(arms, dtype=bool)] > 0.0).all():
+    same = (values[:, :, None] == values[:, None, :]).all(axis=0)
+    if not ((errors > 0.0) | same).all():
         return PairedErrors(numpy.empty((0, 0)), seeds, note="some differences do not vary between seeds")
     if not pooled:
         return PairedErrors(errors, seeds)

@@ -93,7 +93,9 @@ def _after(
     column = numpy.flatnonzero(cell.warmups == reference)
     if len(column) == 0:
         return _cannot(f"the reference warmup {reference:g} was not run")
-    others: Floats = numpy.delete(errors.errors[column[0]], column[0])
+    others: Floats = errors.errors[column[0]][errors.errors[column[0]] > 0.0]
+    if len(others) == 0:
+        return _cannot("no difference from the reference varies between seeds")
     paired_sd = float(numpy.median(others)) * errors.seeds**0.5
     return _gap(cell, errors, paired_sd, size, settings)
 

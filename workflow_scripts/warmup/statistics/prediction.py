@@ -119,12 +119,12 @@ def advice(row: Mapping[str, Any]) -> str:
     record = row["record"]
     if record["regret"] is None:
         return f"{start}. There is no other architecture on which this could have been tried out."
-    cost = f"{_percent(record['regret'])} of the loss on architectures it had not seen (n = {record['architectures']})"
+    cost = f"{_share(record['regret'])} of the loss on architectures it had not seen (n = {record['architectures']})"
     if row["diagnostic"] == BEST_CONSTANT.name:
         return f"{start}. No diagnostic did better out of sample than one warmup for all, which cost {cost}."
     name = row["diagnostic"].replace("_", " ")
     when = f"after {row['budget']} steps without warmup" if row["budget"] else "from the recipe alone"
-    other = _percent(record["regret"] - record["versus_constant"])
+    other = _share(record["regret"] - record["versus_constant"])
     return f"{start}. It is read off the {name} {when}; choosing so cost {cost}, one warmup for all {other}."
 
 
@@ -226,7 +226,12 @@ def _steps(fraction: float, steps: int) -> int:
 
 
 def _percent(share: float) -> str:
-    return "0 %" if share < 1e-9 else "100 %" if share > 0.995 else f"{100 * share:.2g} %"
+    """A warmup, which ends at 100 %."""
+    return "100 %" if share > 0.995 else _share(share)
+
+
+def _share(share: float) -> str:
+    return "0 %" if share < 1e-9 else f"{100 * share:.3g} %" if share > 0.995 else f"{100 * share:.2g} %"
 
 
 PREDICTIONS = {

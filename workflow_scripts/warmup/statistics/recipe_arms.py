@@ -175,7 +175,7 @@ def _difference(
     complete = cell.complete
     difference = float((complete[:, index] - complete[:, reference]).mean())
     half = float(errors.reach(confidence)[index, reference])
-    statistic = difference / float(errors.errors[index, reference])
+    statistic = errors.statistic(difference, index, reference)
     return named | {
         "difference": difference,
         "low": difference - half,

@@ -128,16 +128,21 @@ def spike_score(norms: Series) -> float | None:
 def cell_spike_ratios(spikes: polars.DataFrame, confidence: float) -> polars.DataFrame:
     """Per cell and group: geometric mean over seeds of the no-warmup runs, with a t interval on the log scale.
 
-    Columns: architecture, task, recipe, group, runs, undefined, log_spike_ratio, error (standard error of it),
-    spike_ratio, low, high, note. Null if half of the runs or more have no spike ratio; if some have none the mean is
-    over the others and the note says so, since runs that diverge early are those with the largest spikes.
+    Columns: architecture, task, recipe, group, runs, undefined, defined (runs behind the mean), log_spike_ratio,
+    error (standard error of it), spike_ratio, low, high, note. Null if half of the runs or more have no spike ratio;
+    if some have none the mean is over the others and the note says so, since runs that diverge early are those with
+    the largest spikes.
     """
     key = ["architecture", "task", "recipe", "group"]
     rows: list[dict[str, Any]] = []
     for names, part in spikes.filter(polars.col("warmup") == 0).group_by(key, maintain_order=True):
         values = part["log_spike_ratio"].drop_nulls().to_numpy()
         runs, undefined = part.height, part.height - len(values)
-        row: dict[str, Any] = dict(zip(key, names, strict=True)) | {"runs": runs, "undefined": undefined}
+        row: dict[str, Any] = dict(zip(key, names, strict=True)) | {
+            "runs": runs,
+            "undefined": undefined,
+            "defined": len(values),
+        }
         if 2 * undefined >= runs:
             row["note"] = f"cannot say: {undefined} of {runs} runs have no stable window"
         else:
@@ -147,7 +152,7 @@ def cell_spike_ratios(spikes: polars.DataFrame, confidence: float) -> polars.Dat
                     f"{undefined} of {runs} runs have no stable window; the mean is over the others, a lower bound"
                 )
         rows.append(row)
-    numbers = {"runs": polars.Int64, "undefined": polars.Int64}
+    numbers = dict.fromkeys(("runs", "undefined", "defined"), polars.Int64)
     reals = dict.fromkeys(("log_spike_ratio", "error", "spike_ratio", "low", "high"), polars.Float64)
     return polars.DataFrame(
         rows, schema={**dict.fromkeys(key, polars.String), **numbers, **reals, "note": polars.String}, orient="row"
