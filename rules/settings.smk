@@ -63,16 +63,20 @@ def live_checkpoints(wildcards):
     return sorted(checkpoint_folders.digest(entry) for entry in settings)
 
 
+def estimated(wildcards):
+    """What a training's needs are estimated from; a probe run has no warmup in its name."""
+    settings = grid.run_settings(SETTINGS, run_of(wildcards))
+    return settings if "warmup" in wildcards.keys() else short(settings)
+
+
 def memory_mb(wildcards, attempt):
     """Host memory of a training, MB."""
-    return estimates.memory_mb(grid.run_settings(SETTINGS, run_of(wildcards)), attempt)
+    return estimates.memory_mb(estimated(wildcards), attempt)
 
 
 def runtime_minutes(wildcards, attempt):
     """Time limit of a training, minutes."""
-    return estimates.runtime_minutes(
-        grid.run_settings(SETTINGS, run_of(wildcards)), attempt
-    )
+    return estimates.runtime_minutes(estimated(wildcards), attempt)
 
 
 def setup_settings(wildcards):

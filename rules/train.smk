@@ -41,7 +41,8 @@ rule train:
         "../envs/train.yaml"
     threads: SETTINGS["training"]["threads"]
     resources:
-        **{key: SETTINGS["training"][key] or 0 for key in grid.OPERATION},
+        # as text: Snakemake rounds numbers
+        **{key: str(SETTINGS["training"][key] or 0) for key in grid.OPERATION},
         mem_mb=memory_mb,
         runtime=runtime_minutes,
         gpu=1 if SETTINGS["training"]["device"] == "cuda" else 0,

@@ -16,9 +16,9 @@ def main(job: Any) -> None:
         folder=Path(job.output.summary).parent,
         operation=training.Operation(
             checkpoints=Path(job.resources.checkpoints),
-            checkpoint_minutes=job.resources.checkpoint_minutes,
-            checkpoint_steps=job.resources.checkpoint_steps or None,
-            progress_seconds=job.resources.progress_seconds,
+            checkpoint_minutes=float(job.resources.checkpoint_minutes),
+            checkpoint_steps=int(job.resources.checkpoint_steps) or None,
+            progress_seconds=float(job.resources.progress_seconds),
         ),
     )
 

@@ -1,5 +1,4 @@
-# Sourced at the start of every job (profile.yaml: precommand), before Snakemake runs in it.
-. profiles/slurm/prologue.sh
+# Sourced at the start of every job (profile.yaml: precommand), after profiles/slurm/prologue.sh, before Snakemake runs in it.
 
 # Back into the queue after a preemption. SLURM requeues a job that is still alive when its grace ends; a training that
 # writes its checkpoint and exits within the grace would count as failed. So a job that fails after SLURM announced its

@@ -179,7 +179,12 @@ class Study:
 
     def environment(self) -> dict[str, str]:
         """That of the cluster; a requeued job goes on in the same log, and BLAS keeps to one core."""
-        return {**self.cluster.environment, "SBATCH_OPEN_MODE": "append", "OMP_NUM_THREADS": "1"}
+        return {
+            **self.cluster.environment,
+            "SBATCH_OPEN_MODE": "append",
+            "OMP_NUM_THREADS": "1",
+            "PWD": str(self.folder),
+        }
 
     def finish(self, snakemake: "subprocess.Popen[bytes]", seconds: float = PATIENCE) -> None:
         """Wait for Snakemake to end well; ClusterError with its output if it does not."""

@@ -247,6 +247,37 @@ def test_queries_and_keys_are_known_by_their_projections(tasks: dict[str, Any]) 
     assert all("q_proj" in name or "k_proj" in name for name in names)
 
 
+def test_keys_of_other_layers_than_attention_make_no_scores(tasks: dict[str, Any]) -> None:
+    network = model.build(entry("rwkv"), tasks["language"], seed=0)
+    assert roles.queries_and_keys(network) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("leaf", "shape", "expected"),
+    [
+        ("D", (2, 8), roles.OTHER),  # Zamba: the skip of each head
+        ("x_proj_weight", (2, 8, 8), roles.STACK),  # Zamba: a projection per head
+        ("weight", (4, 8, 8), roles.STACK),  # JetMoE's experts
+        ("time_mix_key", (1, 1, 8), roles.OTHER),
+        ("scale", (1, 1, 8), roles.OTHER),
+        ("weight", (8, 8), roles.MATRIX),
+    ],
+)
+def test_bare_parameters_are_known_by_name_and_shape(leaf: str, shape: tuple[int, ...], expected: str) -> None:
+    class Owner(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_parameter(leaf, torch.nn.Parameter(torch.zeros(shape)))
+
+    assert roles.role(torch.nn.ModuleDict({"layer": Owner()}), f"layer.{leaf}") == expected
+
+
+@pytest.mark.parametrize("model_type", CAUSAL)
+def test_nothing_is_kept_for_later_calls(model_type: str, tasks: dict[str, Any]) -> None:
+    network = model.build(entry(model_type), tasks["language"], seed=0)
+    assert not getattr(network.backbone.config, "use_cache", False)
+
+
 def test_a_tied_head_is_the_embedding_and_an_untied_one_is_not(tasks: dict[str, Any]) -> None:
     tied = model.build(entry("rwkv"), tasks["language"], seed=0)
     untied = model.build(entry("rwkv", tied_head=False), tasks["language"], seed=0)

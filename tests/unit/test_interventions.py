@@ -150,8 +150,10 @@ def test_sigma_is_followed_in_training_and_left_alone_in_evaluation() -> None:
     with torch.no_grad():
         linear(torch.ones(1, 12))
     assert torch.equal(linear.sigma_right, before)  # type: ignore[arg-type]
+    linear(torch.ones(1, 12))
+    assert torch.equal(linear.sigma_right, before), "a step's micro-batches share their sigma"  # type: ignore[arg-type]
     for _ in range(60):
-        linear(torch.ones(1, 12))
+        linear.advance_sigma()  # type: ignore[operator]
     found = (linear.weight.detach() @ linear.sigma_right).norm()  # type: ignore[operator]
     assert float(found) == pytest.approx(float(torch.linalg.matrix_norm(linear.weight.detach(), 2)), rel=1e-3)
 
@@ -172,6 +174,9 @@ def test_a_reparametrised_run_resumes_bit_for_bit(tmp_path: Any) -> None:
         for step in steps:
             inputs, targets = task.batch(0, step)
             chosen.zero_grad()
+            for part in chosen.modules():
+                if hasattr(part, "advance_sigma"):
+                    part.advance_sigma()  # type: ignore[operator]
             task.loss(chosen(inputs), targets).backward()
             with torch.no_grad():
                 for parameter in chosen.parameters():
@@ -199,7 +204,7 @@ def test_a_copy_of_a_changed_model_has_its_own_sigma() -> None:
     kept = changed.encoder.layer[0].attention.self.query.sigma_right.clone()
     with torch.no_grad():
         twin.encoder.layer[0].attention.self.query.weight.normal_()
-    twin.train()(TOKENS)
+    twin.encoder.layer[0].attention.self.query.advance_sigma()
     assert torch.equal(changed.encoder.layer[0].attention.self.query.sigma_right, kept)
     assert not torch.equal(twin.encoder.layer[0].attention.self.query.sigma_right, kept)
 

@@ -1,5 +1,6 @@
 """Kernels in their place: whole models, other processes, other machines."""
 
+import importlib
 import os
 import stat
 import subprocess
@@ -15,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from warmup import kernels
 from warmup.errors import EnvironmentProblemError
-from warmup.kernels import memory, runtime
+from warmup.kernels import cuda, memory, runtime
 
 SMALL: dict[str, dict[str, Any]] = {
     "mamba": {},
@@ -138,6 +139,25 @@ def test_rwkv_on_cuda_asks_the_internet_for_nothing(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ImportError, match="fla-core"):  # what transformers catches while it builds a layer
         modeling_rwkv.load_wkv_cuda_kernel(128)
     assert loss_and_gradients(build("rwkv"))["loss"].isfinite()  # on the CPU the original still serves
+
+
+@pytest.mark.parametrize("model_type", ["mamba", "jamba"])
+def test_the_scan_on_cuda_gets_its_inputs_in_one_type_under_autocast(
+    model_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mamba-ssm refuses others; Jamba normalises dt, B and C, which leaves them in float32."""
+    types: list[set[torch.dtype]] = []
+    module = importlib.import_module(f"transformers.models.{model_type}.modeling_{model_type}")
+    original = module.mamba_selective_scan.__wrapped__
+
+    def strict(u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: Any, C: Any, **others: Any) -> Any:
+        types.append({tensor.dtype for tensor in (u, delta, B, C, others["z"]) if tensor is not None})
+        return original(u, delta, A, B, C, **others)
+
+    monkeypatch.setattr(module, "mamba_selective_scan", cuda.scan_in_one_type(strict))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert loss_and_gradients(build(model_type))["loss"].isfinite()
+    assert types and all(len(found) == 1 for found in types), types
 
 
 def test_gpt2_on_cuda_needs_nothing() -> None:

@@ -71,6 +71,25 @@ def test_the_critical_rate_of_a_model_is_where_its_loss_crosses(tmp_path: Any) -
     assert loss(rate) > loss(0.0) >= loss(rate / (1 + SETTINGS["tolerance"]))
 
 
+def test_parts_of_the_batch_give_the_same_readings(tmp_path: Any) -> None:
+    found = []
+    for micro_batch in (None, 1):
+        look, _ = trained_step(tmp_path)
+        look.micro_batch = micro_batch
+        rows = [*sharpness.before_update(look), *sharpness.after_update(look)]
+        found.append({row["quantity"]: row["value"] for row in rows})
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+def test_at_a_rate_of_zero_there_is_nothing_to_follow(tmp_path: Any) -> None:
+    look, _ = trained_step(tmp_path)
+    look.learning_rate = 0.0
+    assert {row["quantity"]: row["value"] for row in sharpness.after_update(look)} == {
+        "critical_learning_rate": None,
+        "critical_sharpness": None,
+    }
+
+
 class Linear(nn.Module):
     """loss = mean of theta . x over the batch: the gradient of an example is the example."""
 

@@ -71,13 +71,21 @@ def test_known_faults_of_the_plugin_are_kept_away_from(name: str) -> None:
     content = profile(name)
     assert not {"slurm-array-jobs", "groups", "group-components"} & set(content)
     assert content["slurm-status-attempts"] >= 20
-    script = content["precommand"].removeprefix(". ")
-    assert (ROOT / script).is_file()
-    assert "$" not in content["precommand"], "the submitting shell would expand it"
+    scripts = [part.strip().removeprefix(". ") for part in content["precommand"].split("&&")]
+    assert all((ROOT / script.removeprefix("$PWD/")).is_file() for script in scripts)
+    assert not any("$" in script.removeprefix("$PWD/") for script in scripts), "the submitting shell would expand it"
 
 
-def test_the_preemptible_prologue_does_what_the_other_does() -> None:
-    assert ". profiles/slurm/prologue.sh" in (ROOT / "profiles/slurm-preemptible/prologue.sh").read_text()
+def test_snakemake_makes_the_prologues_paths_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs run in --directory, which need not be the checkout."""
+    from snakemake.profiles import ProfileConfigFileParser
+
+    monkeypatch.setenv("PWD", "/the/checkout")
+    for name, scripts in (("slurm", ["slurm"]), ("slurm-preemptible", ["slurm", "slurm-preemptible"])):
+        with (ROOT / f"profiles/{name}/profile.yaml").open() as stream:
+            found = ProfileConfigFileParser().parse(stream)
+        expected = " && ".join(f". /the/checkout/profiles/{script}/prologue.sh" for script in scripts)
+        assert found["precommand"] == expected
 
 
 def test_options_exist_in_the_installed_snakemake() -> None:

@@ -1,5 +1,6 @@
 """What a run promises: the same world for every warmup, records that change nothing, divergence as data."""
 
+import errno
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -166,6 +167,81 @@ def test_a_diverging_run_is_data(run_settings: Settings, prepared: Path, tmp_pat
     assert rows["loss"][:-1].is_finite().all()
     assert summary["initial_validation_loss"] is not None
     assert summary["final_training_loss"] is None
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_run_that_is_looked_at_now_and_then_keeps_no_rows_after_a_nan(
+    interrupted: bool, run_settings: Settings, prepared: Path
+) -> None:
+    """As on a GPU, where a look costs a synchronisation: the first validation after the NaN and a checkpoint look."""
+    settings = run_settings(warmup="0", recipes={"adamw": {"peak_learning_rate": 1e30}})
+    exact, rare = start(settings, prepared), start(settings, prepared)
+    rare.look_steps = 10_000
+    rare.evaluation_steps = {rare.last} if interrupted else {5, rare.last}
+    rare.probes.due = lambda _step: False  # type: ignore[method-assign]
+    for loop in (exact, rare):
+        loop.evaluate()
+        while not loop.done and not (interrupted and loop is rare and loop.step == 9 and rare.not_finite()):
+            loop.update()
+    assert exact.diverged and rare.diverged
+    assert rare.step == exact.step < 5
+    assert all(math.isfinite(row["loss"]) for row in rare.recorder.evaluations)
+    again = start(settings, prepared)
+    again.restore(rare.state())
+    assert again.done and again.status() == "diverged"
+
+
+def test_a_schedule_that_ends_at_zero_is_probed_to_its_end(
+    run_settings: Settings, prepared: Path, tmp_path: Path
+) -> None:
+    settings = run_settings(recipes={"adamw": {"floor": 0.0}})
+    folder = train(settings, prepared, tmp_path)
+    assert log(folder)["learning_rate"][-1] == 0.0
+    last = polars.read_parquet(folder / "attention.parquet").filter(step=settings["training"]["steps"] - 1)
+    updates = last.filter(polars.col("quantity") == "sigma_1_update")
+    assert updates.height > 0 and updates["value"].null_count() == updates.height
+    assert last.filter(polars.col("quantity") == "sigma_1_weight")["value"].null_count() == 0
+
+
+def test_a_disk_full_at_the_end_is_told_and_costs_no_step(
+    run_settings: Settings, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = run_settings()
+    whole = train(settings, prepared, tmp_path / "whole")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(EnvironmentProblemError, match="no room for the files"):
+        patched.setattr(recording, "write", full)
+        train(settings, prepared, tmp_path / "full")
+    with monkeypatch.context() as patched:
+        patched.setattr(training.Training, "update", full)  # no step is trained again
+        again = train(settings, prepared, tmp_path / "full")
+    for name in grid.RUN_FILES:
+        if name != "resources.json":
+            assert (again / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_micro_batches_bound_validation_and_probes_too(run_settings: Settings, prepared: Path) -> None:
+    loop = start(run_settings(training={"micro_batch": 2}), prepared)
+    sizes: list[int] = []
+    loop.model.input_adapter.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
+    loop.evaluate()
+    for _ in range(3):
+        loop.update()
+    probed = int(loop.settings["probes"]["samples"])
+    assert set(sizes) - {probed} <= {1, 2} and len(sizes) > 6
+
+
+def test_micro_batches_of_a_reparametrised_model_change_it_by_rounding_only(
+    run_settings: Settings, prepared: Path, tmp_path: Path
+) -> None:
+    changed = {"gpt2": {"interventions": {"sigma_reparametrisation": True}}}
+    whole = log(train(run_settings(architectures=changed), prepared, tmp_path / "whole"))
+    settings = run_settings(architectures=changed, training={"micro_batch": 1})
+    parts = log(train(settings, prepared, tmp_path / "parts"))
+    assert ((whole["loss"] / parts["loss"]) - 1).abs().head(5).max() < 1e-5
 
 
 def test_a_run_that_learns_nothing_is_collapsed(run_settings: Settings, prepared: Path, tmp_path: Path) -> None:

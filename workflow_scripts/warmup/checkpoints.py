@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -22,6 +22,8 @@ from warmup.checkpoint_folders import ABOUT, digest, lock
 from warmup.errors import EnvironmentProblemError
 
 MAGIC = b"warmup-sweep checkpoint 1\n"
+CHECKSUM = 64
+"""Characters of a SHA-256, in hexadecimal."""
 KEPT = 2
 """A checkpoint and the one before it."""
 
@@ -51,15 +53,17 @@ class Store:
 
         Raises EnvironmentProblemError if the disk is full; nothing half-written stays, the previous one stays.
         """
-        buffer = io.BytesIO()
-        torch.save({"digest": self.digest, "step": step, "state": dict(state)}, buffer)
-        payload = buffer.getbuffer()
-        checksum = hashlib.sha256(payload).hexdigest().encode()
 
         def write(temporary: Path) -> None:
             with temporary.open("wb") as stream:
-                stream.write(MAGIC + checksum + b"\n")
-                stream.write(payload)
+                stream.write(MAGIC + b"0" * CHECKSUM + b"\n")
+                hashing = _Hashing(stream)
+                try:
+                    torch.save({"digest": self.digest, "step": step, "state": dict(state)}, hashing)  # type: ignore[arg-type]
+                except RuntimeError as error:  # torch closes its archive over the error and fails in turn
+                    raise hashing.error or error from None
+                stream.seek(len(MAGIC))
+                stream.write(hashing.checksum.hexdigest().encode())
 
         path = self.folder / f"step-{step:08d}.checkpoint"
         try:
@@ -68,7 +72,7 @@ class Store:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise EnvironmentProblemError(
-                f"no room for a checkpoint of {len(payload) / 1e6:.0f} MB in {self.folder}: free some and start again; "
+                f"no room for a checkpoint of {_size(state) / 1e6:.0f} MB in {self.folder}: free some and start again; "
                 f"training goes on from the previous checkpoint"
             ) from error
         for old in self._files()[KEPT:]:
@@ -92,13 +96,64 @@ class Store:
         return sorted(self.folder.glob("step-*.checkpoint"), reverse=True)
 
     def _read(self, path: Path) -> tuple[int, dict[str, Any]]:
-        content = path.read_bytes()
-        start = len(MAGIC) + 65
-        if not content.startswith(MAGIC):
-            raise ValueError("not a checkpoint of this program")
-        if hashlib.sha256(content[start:]).hexdigest().encode() != content[len(MAGIC) : start - 1]:
-            raise ValueError("truncated or altered: its checksum does not match")
-        saved = torch.load(io.BytesIO(content[start:]), weights_only=True, map_location="cpu")
+        with path.open("rb") as stream:
+            head = stream.read(len(MAGIC) + CHECKSUM + 1)
+            if not head.startswith(MAGIC):
+                raise ValueError("not a checkpoint of this program")
+            if hashlib.file_digest(stream, "sha256").hexdigest().encode() != head[len(MAGIC) : -1]:
+                raise ValueError("truncated or altered: its checksum does not match")
+            saved = torch.load(_Rest(stream, len(head)), weights_only=True, map_location="cpu")  # type: ignore[arg-type]
         if saved["digest"] != self.digest:
             raise ValueError("it belongs to other settings or other code")
         return saved["step"], saved["state"]
+
+
+class _Hashing:
+    """What is written goes to `stream` and into a checksum: a checkpoint is never in memory as a whole."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.checksum = hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        self.checksum.update(data)
+        try:
+            return self.stream.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+class _Rest(io.RawIOBase):
+    """A file from byte `start` on, to be read and sought like a file of its own."""
+
+    def __init__(self, stream: BinaryIO, start: int) -> None:
+        self.stream, self.start = stream, start
+        stream.seek(start)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self.stream.readinto(buffer)  # type: ignore[attr-defined]
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self.stream.seek(offset + self.start if whence == io.SEEK_SET else offset, whence) - self.start
+
+    def tell(self) -> int:
+        return self.stream.tell() - self.start
+
+
+def _size(state: Any) -> int:
+    """Bytes of all tensors in `state`."""
+    if isinstance(state, torch.Tensor):
+        return state.numel() * state.element_size()
+    parts = state.values() if isinstance(state, Mapping) else state if isinstance(state, list | tuple) else ()
+    return sum(map(_size, parts))

@@ -4,6 +4,7 @@ Batches, initial weights and dropout are pure functions of (task, seed, step), s
 optimiser state and the rows recorded so far, and an interrupted run ends in the same bytes as an uninterrupted one.
 """
 
+import errno
 import json
 import logging
 import math
@@ -11,8 +12,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -61,11 +62,22 @@ def run(settings: Mapping[str, Any], data: Path, folder: Path, operation: Operat
             saved = store.load()
             if saved is not None:
                 training.restore(saved[1])
+                saved = None  # a model's worth of memory
                 logger.info("resumed after step %d of %d", training.step, training.last)
             _loop(training, store, operation, signals)
         if torch.cuda.is_available() and device.type == "cuda":
             torch.cuda.synchronize()
-        _finish(training, folder)
+        try:
+            _finish(training, folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            with suppress(EnvironmentProblemError):  # the checkpoints may stand on the same full disk
+                store.save(training.step, training.state())
+            raise EnvironmentProblemError(
+                f"no room for the files of the run in {folder}: free some and start again; training goes on from its "
+                f"last checkpoint in {store.folder}"
+            ) from error
         store.remove()
 
 
@@ -100,12 +112,20 @@ class Training:
             task=self.task,
             probe_batch=self.to_device(next(self.task.validation())),
             steps=self.steps,
+            micro_batch=self.options["micro_batch"],
+            arithmetic=self.arithmetic,
         )
         even, early = int(self.options["evaluations"]), int(self.options["early_evaluations"])
         self.evaluation_steps = set(recording.spaced(self.steps, even, early)) | {self.last}
         self.has_dropout = any(
             isinstance(part, torch.nn.Dropout) and part.p > 0 for part in self.model.modules()
         ) or any("drop" in key and value for key, value in settings["architecture"]["settings"].items())
+        self.before_step: list[Callable[[], None]] = [
+            part.advance_sigma  # type: ignore[misc]
+            for part in self.model.modules()
+            if hasattr(part, "advance_sigma")
+        ]
+        self.look_steps = 1 if device.type == "cpu" else FINITE_CHECK_STEPS
         self.step = 0
         self.diverged = False
         self._checked = 0
@@ -122,15 +142,18 @@ class Training:
         batch = self.batch(step)
         if self.has_dropout:
             torch.manual_seed(torch_seed("dropout", self.seed, step))
+        for advance in self.before_step:
+            advance()
         loss = self._backward(batch)
         self._upcoming = (
             None if step + 1 >= self.last else (step + 1, self.to_device(self.task.batch(self.seed, step + 1)))
         )
         self.recorder.record(step, loss)
         self.step = step + 1
-        if self._not_finite():
-            return
         probing = self.probes.due(step)
+        looking = self.step % self.look_steps == 0 or self.step >= self.last
+        if (looking or probing or self.step in self.evaluation_steps) and self.not_finite():
+            return
         if probing:
             self.probes.before_update(step, batch)
         if self.recipe["clip"] is not None:
@@ -166,8 +189,7 @@ class Training:
             modes[0]()
         total, measured, count = 0.0, 0.0, 0
         with torch.no_grad():
-            for batch in self.task.validation():
-                inputs, targets = self.to_device(batch)
+            for inputs, targets in self._validation():
                 with self.arithmetic():
                     outputs = self.forward(inputs)
                     loss = self.task.loss(outputs, targets)
@@ -182,6 +204,13 @@ class Training:
         self.recorder.evaluations.append({"step": self.step, "loss": mean, self.task.metric: metric})
         self.diverged = self.diverged or not math.isfinite(mean)
 
+    def _validation(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Validation batches on the device, none larger than the parts that a training batch is taken in."""
+        for batch in self.task.validation():
+            size = self.options["micro_batch"] or len(batch[0])
+            for inputs, targets in zip(batch[0].split(size), batch[1].split(size), strict=True):
+                yield self.to_device((inputs, targets))
+
     def arithmetic(self) -> Any:
         """Autocast to bfloat16 if the configuration says so."""
         if self.options["precision"] == "bfloat16":
@@ -195,6 +224,7 @@ class Training:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "recorder": self.recorder.state(),
+            "diverged": self.diverged,
             "sessions": self.sessions.until(self.step),
         }
 
@@ -204,6 +234,7 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.recorder.restore(state["recorder"])
         self.step = self._checked = int(state["step"])
+        self.diverged = bool(state["diverged"])
         self.sessions.resume(state["sessions"], self.step)
 
     def status(self) -> str:
@@ -231,10 +262,11 @@ class Training:
         loss.backward()
         return loss.detach()
 
-    def _not_finite(self) -> bool:
-        """Look for a loss that is not finite: at every step on a CPU, now and then on a GPU."""
-        if self.device.type != "cpu" and self.step % FINITE_CHECK_STEPS and self.step < self.last:
-            return False
+    def not_finite(self) -> bool:
+        """Look for a loss that is not finite since the last look; if there is one the run ends there, as diverged.
+
+        At every step on a CPU; on a GPU now and then, and before anything is kept: a validation, a probe, a checkpoint.
+        """
         bad = self.recorder.first_not_finite(self._checked, self.step)
         self._checked = self.step
         if bad is None:
@@ -297,7 +329,7 @@ def _loop(training: Training, store: Store, operation: Operation, signals: Signa
         )
         due_by_time = time.monotonic() - saved_at >= 60 * operation.checkpoint_minutes
         stopping = signals.received is not None
-        if not training.done and (due_by_step or due_by_time or stopping):
+        if not training.done and (due_by_step or due_by_time or stopping) and not training.not_finite():
             store.save(training.step, training.state())
             saved_at, saved_step = time.monotonic(), training.step
         if stopping and not training.done:

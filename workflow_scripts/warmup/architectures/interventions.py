@@ -131,6 +131,7 @@ def _reparametrise(linear: nn.Module, rows: list[Tensor] | None) -> None:
     linear.register_buffer("sigma_right", (start / start.norm())[:, None].expand(-1, len(membership)).contiguous())
     state = _Sigma(linear)
     linear.sigma_factors = state.factors  # type: ignore[assignment]
+    linear.advance_sigma = state.advance  # type: ignore[assignment]
     if matrix.device.type != "meta":
         for _ in range(SETTLING_ITERATIONS):
             state.advance()
@@ -140,8 +141,8 @@ def _reparametrise(linear: nn.Module, rows: list[Tensor] | None) -> None:
 class _Sigma:
     """Forward hook of a linear map: output (without bias) times gamma / sigma_1(W), for each part of the rows.
 
-    sigma_1 = |W_part v| with v from one power iteration per training forward; the gradient flows through W, not v.
-    Evaluation moves nothing.
+    sigma_1 = |W_part v| with v from one power iteration per training step, which the training asks for (`advance_sigma`
+    of the linear map): a forward pass moves nothing. The gradient flows through W, not v.
     """
 
     def __init__(self, linear: nn.Module) -> None:
@@ -172,8 +173,6 @@ class _Sigma:
 
     def __call__(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         del inputs
-        if module.training and torch.is_grad_enabled():
-            self.advance()
         with torch.autocast(output.device.type, enabled=False):
             factors = self.factors().to(output.dtype)
         bias: Tensor | None = module.bias  # type: ignore[assignment]

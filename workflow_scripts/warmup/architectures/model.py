@@ -107,6 +107,8 @@ def backbone_configuration(architecture: Mapping[str, Any], task: Task) -> Pretr
     chosen: dict[str, Any] = {
         key: 0.0 for key, value in defaults.to_dict().items() if "drop" in key and isinstance(value, float)
     }
+    if "use_cache" in known:
+        chosen["use_cache"] = False  # keys and values of earlier calls, which training has not
     chosen |= families.family(model_type).overrides(settings)
     chosen |= settings
     chosen |= _shapes(architecture, task, known, settings)

@@ -10,12 +10,14 @@ from typing import Any
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from warmup.architectures.projections import attention_projections
+
 MATRIX, STACK, OTHER = "matrix", "stack", "other"
 
+NOT_A_MATRIX = "d"
+"""Name of a state-space model's skip, a vector, if one per head then packed in two dimensions."""
 NOT_MATRICES = ("a_log", "table", "bias", "position", "embed", "time_", "token", "decay", "norm", "conv")
 """Parts of names of bare 2-D and 3-D parameters that are no linear maps."""
-
-QUERY_KEY = ("q_proj", "k_proj", "query", "key", "c_attn", "qkv", "wqkv", "in_proj_qkv", "query_key_value")
 
 
 def role(model: nn.Module, name: str) -> str:
@@ -29,18 +31,22 @@ def role(model: nn.Module, name: str) -> str:
         return MATRIX
     if isinstance(owner, nn.Embedding) or type(owner).__module__.startswith("torch.nn") or parameter.ndim < 2:
         return OTHER
-    if any(part in leaf.lower() for part in NOT_MATRICES):
+    if leaf.lower() == NOT_A_MATRIX or any(part in leaf.lower() for part in NOT_MATRICES):
         return OTHER
     if parameter.ndim == 2:
         return MATRIX
-    return STACK if parameter.ndim == 3 and "expert" in name.lower() else OTHER
+    return STACK if parameter.ndim == 3 and min(parameter.shape[1:]) > 1 else OTHER
 
 
-def queries_or_keys(name: str) -> bool:
-    """Whether the parameter belongs to a projection that makes attention's queries or keys (alone or fused)."""
-    if any(part in name for part in ("channel", "feed_forward", "mlp", "ffn")):
-        return False
-    return any(part in QUERY_KEY for part in name.split("."))
+def queries_and_keys(model: nn.Module) -> frozenset[str]:
+    """Names of the weights and biases of the projections that make attention's queries or keys, alone or fused."""
+    linears = {id(part.linear) for _, _, found in attention_projections(model) for part in (found.query, found.key)}
+    return frozenset(
+        f"{name}.{leaf}"
+        for name, module in model.named_modules()
+        if id(module) in linears
+        for leaf, _ in module.named_parameters()
+    )
 
 
 def trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
@@ -51,9 +57,10 @@ def trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Groups for an optimiser: equal role, decay and attention_qk together; matrices and stacks alone are decayed."""
     groups: dict[tuple[str, bool], dict[str, Any]] = {}
+    makes_scores = queries_and_keys(model)
     for name, parameter in trained(model):
-        kind, attention = role(model, name), queries_or_keys(name)
-        attention = attention and kind != OTHER
+        kind = role(model, name)
+        attention = kind != OTHER and name in makes_scores
         group = groups.setdefault(
             (kind, attention),
             {

@@ -83,7 +83,8 @@ def runtime_minutes(run: Mapping[str, Any], attempt: int, logs: Path = exhaustio
     A limit that proves too short costs no work (the run goes on from its checkpoint) and is raised by half.
     """
     training = run["training"]
-    flops = 6 * parameters(run) * run["task"]["batch_size"] * positions(run["task"]) * training["steps"]
+    steps = run.get("stop_after") or training["steps"]
+    flops = 6 * parameters(run) * run["task"]["batch_size"] * positions(run["task"]) * steps
     pace = FLOPS_PER_SECOND[training["device"]] * (training["threads"] if training["device"] == "cpu" else 1)
     minutes = STARTUP_MINUTES + 2 * flops / pace / 60
     return ceil(minutes * _raise(run, attempt, logs, "time") / 10) * 10
@@ -102,7 +103,10 @@ def _raise(run: Mapping[str, Any], attempt: int, logs: Path, what: str) -> float
     """
     axes = {axis: value for axis, value in run["coordinates"].items() if axis != "scale"}
     if logs.exists():
-        memory, time = exhaustion.times(exhaustion.log_folder("train", axes, logs))
+        if "stop_after" in run:  # a probe run has no warmup to name it by
+            axes.pop("warmup")
+        rule = "probe_run" if "stop_after" in run else "train"
+        memory, time = exhaustion.times(exhaustion.log_folder(rule, axes, logs))
         count = memory if what == "memory" else time
     else:
         count = attempt - 1

@@ -8,6 +8,7 @@ and otherwise loops over steps in Python, which no one who asks for a GPU wants.
 import functools
 from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -16,6 +17,7 @@ from warmup.kernels.wkv import EMPTY_SCALE
 
 
 def _import_mamba_ssm() -> None:
+    import selective_scan_cuda  # noqa: F401  (newer ones can be built without it, and then fail at the first step)
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn  # noqa: F401
 
 
@@ -50,10 +52,33 @@ def install(module: ModuleType, replace: Callable[[ModuleType, str, Callable], N
             for package, attempt in packages.items():
                 _require(package, attempt, module)
                 installed.append(f"{module.__name__.rpartition('.')[2]}.{function}: {package}")
+    if hasattr(module, "mamba_selective_scan"):
+        replace(module, "mamba_selective_scan", scan_in_one_type)
     if hasattr(module, "rwkv_linear_attention"):
         replace(module, "rwkv_linear_attention", rwkv_stand_in)
         replace(module, "load_wkv_cuda_kernel", _no_download)
     return installed
+
+
+_IN_THE_TYPE_OF_STATES = frozenset({1, 3, 4, 6, "dt", "delta", "B", "C", "z"})
+"""Arguments of a selective scan by place (from 0) and name, transformers' and mamba-ssm's."""
+
+
+def scan_in_one_type(reference: Callable) -> Callable:
+    """`reference`, given dt, B, C and z in the type of the states: mamba-ssm refuses others, and under autocast a
+    mixer that normalises them in between (Jamba) gets them in float32.
+    """
+
+    @functools.wraps(reference)
+    def mamba_selective_scan(hidden_states: torch.Tensor, *arguments: Any, **named: Any) -> Any:
+        def cast(key: int | str, value: Any) -> Any:
+            wanted = key in _IN_THE_TYPE_OF_STATES and isinstance(value, torch.Tensor)
+            return value.to(hidden_states.dtype) if wanted else value
+
+        positional = [cast(place, value) for place, value in enumerate(arguments, start=1)]
+        return reference(hidden_states, *positional, **{name: cast(name, value) for name, value in named.items()})
+
+    return mamba_selective_scan
 
 
 def _require(package: str, attempt: Callable[[], None], module: ModuleType) -> None:

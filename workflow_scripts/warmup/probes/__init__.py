@@ -7,7 +7,8 @@ rows. Probing has no state from step to step, draws no random numbers, and leave
 and the modules' modes bit for bit as they were.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -21,9 +22,23 @@ from warmup.probes import _cadence, _capture
 from warmup.probes._look import Batch, Look, Row
 
 
-def build(settings: Mapping[str, Any], *, model: nn.Module, task: Any, probe_batch: Batch, steps: int) -> "Probes":
-    """Probes of a run of `steps` steps, as the section `probes` asks; `probe_batch` is (inputs, targets)."""
-    return Probes(settings, getattr(model, "_orig_mod", model), task, probe_batch, steps)
+def build(
+    settings: Mapping[str, Any],
+    *,
+    model: nn.Module,
+    task: Any,
+    probe_batch: Batch,
+    steps: int,
+    micro_batch: int | None = None,
+    arithmetic: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> "Probes":
+    """Probes of a run of `steps` steps, as the section `probes` asks; `probe_batch` is (inputs, targets).
+
+    `micro_batch` and `arithmetic` are the training's: see Look.
+    """
+    found = Probes(settings, getattr(model, "_orig_mod", model), task, probe_batch, steps)
+    found.micro_batch, found.arithmetic = micro_batch, arithmetic
+    return found
 
 
 class Probes:
@@ -35,7 +50,10 @@ class Probes:
         chosen = {name: entry for name, entry in settings.items() if isinstance(entry, Mapping) and entry["enabled"]}
         self._probes: dict[str, ModuleType] = {name: registry.load("probes", name) for name in chosen}
         self._settings = chosen
-        self._due = {name: _cadence.due_steps(steps, entry["dense"], entry["points"]) for name, entry in chosen.items()}
+        self._due = {
+            name: _cadence.due_steps(steps, entry["dense"], entry["points"], entry.get("until", 1.0))
+            for name, entry in chosen.items()
+        }
         self._lightly_due = {
             name: probe.also_due(chosen[name], steps)
             for name, probe in self._probes.items()
@@ -52,6 +70,8 @@ class Probes:
         for probe in self._probes.values():
             watched += probe.watched(model) if hasattr(probe, "watched") else []
         self._watcher = _capture.Watcher(model, watched)
+        self.micro_batch: int | None = None
+        self.arithmetic: Callable[[], AbstractContextManager[Any]] = nullcontext
         self._rows: list[Row] = []
         self._old: dict[str, Tensor] = {}
 
@@ -88,4 +108,15 @@ class Probes:
         return rows
 
     def _look(self, step: int, batch: Batch) -> Look:
-        return Look(self._model, self._task, self._blocks, self._inputs, step, self._steps, batch, self._watcher)
+        return Look(
+            self._model,
+            self._task,
+            self._blocks,
+            self._inputs,
+            step,
+            self._steps,
+            batch,
+            self._watcher,
+            micro_batch=self.micro_batch,
+            arithmetic=self.arithmetic,
+        )

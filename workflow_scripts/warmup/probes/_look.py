@@ -1,7 +1,8 @@
 """What a probe is given at a probed step, and the form of what it returns."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -23,7 +24,9 @@ class Look:
 
     blocks: (index, name, module), names as in the model; probe_inputs: the fixed probe examples; watcher: captures
     their forward pass; batch: inputs and targets of this training step; steps: length of the run; settings: the probe's
-    own section; old: weights before the update by name, for probes that ask for them, when all of the probe is due.
+    own section; old: weights before the update by name, for probes that ask for them, when all of the probe is due;
+    micro_batch: most examples of a forward pass of the training (None: the whole batch); arithmetic: makes the context
+    of its precision.
     """
 
     model: nn.Module
@@ -38,11 +41,22 @@ class Look:
     optimizer: torch.optim.Optimizer | None = None
     learning_rate: float = 0.0
     old: Mapping[str, Tensor] = field(default_factory=dict)
+    micro_batch: int | None = None
+    arithmetic: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     @cached_property
     def captured(self) -> _capture.Captured:
         """What one forward pass of the probe examples shows (shared by the probes of this step)."""
         return self.watcher.forward(self.probe_inputs)
+
+    def losses(self, inputs: Tensor, targets: Tensor) -> Iterator[Tensor]:
+        """The mean loss of a batch in as many parts as the training would take it in, to be summed: no probe needs more
+        memory than a step."""
+        size = self.micro_batch or len(inputs)
+        for some, wanted in zip(inputs.split(size), targets.split(size), strict=True):
+            with self.arithmetic():
+                loss = self.task.loss(self.model.forward(some), wanted)
+            yield loss if len(some) == len(inputs) else loss * (len(some) / len(inputs))
 
     def taken_along(self, points: int) -> bool:
         """Whether this is one of the probe's due steps nearest to `points` log-spaced ones."""

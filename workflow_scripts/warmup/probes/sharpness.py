@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from warmup.architectures import roles
 from warmup.probes import _capture
@@ -32,9 +33,11 @@ def before_update(look: Look) -> list[Row]:
     if small >= large:
         return look.not_probed(WHOLE, "sharpness", f"a batch of {large} has no smaller part")
     parameters = [parameter for _, parameter in roles.trained(look.model) if parameter.grad is not None]
+    partial: list[Tensor | None] = [None] * len(parameters)
     with _capture.evaluation_mode(look.model), torch.enable_grad():
-        loss = look.task.loss(look.model.forward(inputs[:small]), targets[:small])
-        partial = torch.autograd.grad(loss, parameters, allow_unused=True)
+        for loss in look.losses(inputs[:small], targets[:small]):
+            parts = torch.autograd.grad(loss, parameters, allow_unused=True)
+            partial = [_sum(whole, part) for whole, part in zip(partial, parts, strict=True)]
     difference, whole = 0.0, 0.0
     for parameter, part in zip(parameters, partial, strict=True):
         gradient = parameter.grad
@@ -52,7 +55,9 @@ def before_update(look: Look) -> list[Row]:
 
 @torch.no_grad()
 def after_update(look: Look) -> list[Row]:
-    """The critical learning rate along the step's update; weights are put back bit for bit."""
+    """The critical learning rate along the step's update; weights are put back bit for bit. Null at a rate of zero."""
+    if look.learning_rate == 0:
+        return [look.row(WHOLE, "critical_learning_rate"), look.row(WHOLE, "critical_sharpness")]
     inputs, targets = look.batch
     small = max(1, round(look.settings["batch_share"] * len(inputs)))
     parameters = dict(roles.trained(look.model))
@@ -63,7 +68,7 @@ def after_update(look: Look) -> list[Row]:
         for name, parameter in parameters.items():
             parameter.copy_(look.old[name]).add_(update[name], alpha=rate / look.learning_rate)
         with _capture.evaluation_mode(look.model):
-            return float(look.task.loss(look.model.forward(inputs[:small]), targets[:small]))
+            return float(sum(float(loss) for loss in look.losses(inputs[:small], targets[:small])))
 
     try:
         rate, found = critical_rate(
@@ -78,6 +83,10 @@ def after_update(look: Look) -> list[Row]:
         look.row(WHOLE, "critical_learning_rate", rate),
         look.row(WHOLE, "critical_sharpness", 2.0 / rate),
     ]
+
+
+def _sum(whole: Tensor | None, part: Tensor | None) -> Tensor | None:
+    return part if whole is None else whole if part is None else whole.add_(part)
 
 
 def critical_rate(

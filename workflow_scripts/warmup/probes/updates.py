@@ -38,7 +38,9 @@ def after_update(look: Look) -> list[Row]:
         spectral_norm.largest([part for stack in weights for part in stack])
         + spectral_norm.largest([part for name in matrices for part in _slices(moves[name])])
     )
-    for quantity, factor in (("sigma_1_weight", 1.0), ("sigma_1_update", 1.0 / look.learning_rate)):
+    # a schedule may end at a rate of zero, where there is no update to be scaled by it
+    per_rate = 1.0 / look.learning_rate if look.learning_rate > 0 else float("nan")
+    for quantity, factor in (("sigma_1_weight", 1.0), ("sigma_1_update", per_rate)):
         for name, stack in zip(matrices, weights, strict=True):
             rows.append(look.row(name, quantity, factor * max(next(sigmas) for _ in stack)))
     for name in matrices:
