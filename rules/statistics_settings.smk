@@ -30,13 +30,13 @@ def statistics_settings(script, *keys):
 
 
 def runs_settings(wildcards):
-    """What the runs table depends on beside the summaries: the architectures' roles, and what each run should be."""
-    roles = {
-        run.architecture: SETTINGS["architectures"][run.architecture]["role"]
-        for run in RUNS
+    """What the runs table depends on beside the summaries: what each architecture is to the study, each run should be."""
+    architectures = {
+        run.architecture: SETTINGS["architectures"][run.architecture] for run in RUNS
     }
     return {
-        "roles": roles,
+        "roles": {name: entry["role"] for name, entry in architectures.items()},
+        "lineages": {name: entry["lineage"] for name, entry in architectures.items()},
         "expected": expected_fingerprints(of_runs("summary.json")),
         "code": code_of("runs_table.py"),
     }

@@ -9,7 +9,8 @@ from warmup.statistics import outcomes
 def main(job: Any) -> None:
     settings = job.params.settings
     stale = staleness.stale_runs(settings["expected"])
-    records.write_table(outcomes.runs_table(job.input, roles=settings["roles"], stale=stale), *job.output)
+    table = outcomes.runs_table(job.input, roles=settings["roles"], lineages=settings["lineages"], stale=stale)
+    records.write_table(table, *job.output)
 
 
 adapters.run(main, snakemake)

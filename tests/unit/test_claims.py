@@ -41,6 +41,7 @@ PREDICTION: dict[str, Any] = {
     "seed_replicates": 20,
     "cluster_replicates": 30,
     "icc": 0.9,
+    "lineage_icc": 0.5,
     "coverage_tolerance": 0.02,
 }
 SPIKES_DIFFER = "spike_order"

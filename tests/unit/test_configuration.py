@@ -178,3 +178,13 @@ def test_a_number_of_yaml_without_a_dot_is_text_and_refused(tiny_config: dict[st
 def test_every_key_of_the_schema_is_described() -> None:
     bare = [path for path, rule in configuration.described_keys() if not rule.get("description")]
     assert bare == []
+
+
+def test_an_architecture_is_of_the_lineage_it_is_based_on(config: dict[str, Any]) -> None:
+    mine = {
+        "wide": {"based_on": "gpt2"},
+        "wider": {"based_on": "wide"},
+        "apart": {"based_on": "wide", "lineage": "own"},
+    }
+    found = configuration.effective(configuration.merge(config, {"architectures": mine}))["architectures"]
+    assert [found[name]["lineage"] for name in ("gpt2", "wide", "wider", "apart")] == ["gpt2", "gpt2", "gpt2", "own"]

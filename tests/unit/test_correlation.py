@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "seed_replicates": 25,
     "cluster_replicates": 150,
     "icc": 0.9,
+    "lineage_icc": 0.5,
     "coverage_tolerance": 0.02,
 }
 MANY = tuple(np.geomspace(0.002, 0.08, 12).tolist())
@@ -48,6 +49,25 @@ def one(found: polars.DataFrame, **where: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def four() -> polars.DataFrame:
     return table(synthetic.Design())
+
+
+def test_relatives_are_no_independent_architectures() -> None:
+    """Twelve architectures of four lineages: Fisher's interval over twelve falls short of its level, and is withheld;
+    among relatives, with a freedom less per lineage, it holds."""
+    rng = np.random.default_rng(1)
+    design = synthetic.Design(needs=MANY, seeds=6)
+    runs, spikes = synthetic.runs(design, rng), synthetic.spike_ratios(design, rng)
+    groups = {f"net{index:02d}": f"net{index % 4:02d}" for index in range(12)}
+    related = runs.with_columns(lineage=polars.col("architecture").replace(groups))
+    settings = SETTINGS | {"lineage_icc": 0.9, "cluster_replicates": 400}
+    alone, together = (correlation.correlation_table(frame, spikes, settings) for frame in (runs, related))
+    where = {"measure": "pearson", "level": "cross_fitted", "scope": "all", "method": "fisher_clusters"}
+    assert one(alone, **where)["verdict"] == "ok"
+    withheld = one(together, **where)
+    assert withheld["verdict"] == CANNOT_SAY and withheld["coverage"] < 0.9 and withheld["low"] is None
+    assert rows(alone, measure="within_lineage").is_empty()
+    inside = one(together, measure="within_lineage")
+    assert inside["verdict"] == "ok" and inside["coverage"] > 0.92 and inside["low"] > 0
 
 
 def test_pearson_and_spearman_agree_with_scipy() -> None:

@@ -188,6 +188,24 @@ def test_a_diagnostic_without_a_value_somewhere_is_compared_on_its_own_cells_and
     assert some["note"] == "2 cells have no value"
 
 
+def test_relatives_are_left_out_together() -> None:
+    """A variant's own sweep would give its relative's warmup away."""
+    runs, diagnostics, sets = tables(synthetic.Design(needs=(0.004, 0.005, 0.02, 0.06), tasks=2, seeds=3))
+    related = runs.with_columns(lineage=polars.col("architecture").replace({"net01": "net00"}))
+    data = predictors.study(related, diagnostics, SETTINGS)
+    seen: list[set[str]] = []
+
+    def watching(training: Any) -> Any:
+        seen.append({curve.architecture for curve in training})
+        return predictors.best_constant(training)
+
+    predictors.held_out("architecture", data.curves, watching)
+    assert seen == [{"net02", "net03"}, {"net00", "net01", "net03"}, {"net00", "net01", "net02"}]
+    board, cells = leaderboard.leaderboard(related, diagnostics, sets, SETTINGS)
+    assert pick(board, axis="architecture", predictor="best_constant")["architectures"] == 3
+    assert cells.filter(architecture="net01")["lineage"].unique().to_list() == ["net00"]
+
+
 @pytest.mark.parametrize(("count", "orders"), [(3, 6), (4, 24)])
 def test_few_architectures_are_shuffled_in_every_order(count: int, orders: int) -> None:
     needs = tuple(np.geomspace(0.004, 0.06, count).tolist())

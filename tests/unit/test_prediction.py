@@ -152,7 +152,7 @@ def test_a_diagnostic_that_the_new_architecture_lacks_is_not_chosen() -> None:
 
 
 def test_an_architecture_s_score_is_its_error_on_the_same_task() -> None:
-    scores = polars.DataFrame({"architecture": list("aabb"), "task": ["x", "y"] * 2, "error": [0.1, 5.0, 0.3, 7.0]})
+    scores = polars.DataFrame({"lineage": list("aabb"), "task": ["x", "y"] * 2, "error": [0.1, 5.0, 0.3, 7.0]})
     assert prediction.conformal(0.0, "x", scores, 0.6)[1] == pytest.approx(0.3)
     assert prediction.conformal(0.0, "new", scores, 0.6)[1] == pytest.approx(7.0)
     assert prediction.conformal(0.0, "x", scores.head(0), 0.6)[0] is None

@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "seed_replicates": 20,
     "cluster_replicates": 30,
     "icc": 0.9,
+    "lineage_icc": 0.5,
     "coverage_tolerance": 0.02,
 }
 STATISTICS: dict[str, Any] = {

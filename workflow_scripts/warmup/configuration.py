@@ -235,7 +235,7 @@ def _inherit(section: str, name: str, entries: Mapping[str, Any], seen: tuple[st
     entry = dict(entries[name])
     base = entry.pop("based_on", None)
     if base is None:
-        return entry
+        return {"lineage": name, **entry} if section == "architectures" else entry
     if base in (*seen, name):
         circle = [*seen, name, base]
         raise ConfigurationError(f"{section}.{circle[0]}.based_on: {' -> '.join(circle)} goes round in a circle")

@@ -12,6 +12,8 @@ from warmup.feasibility import study_architectures, warmup_steps
 OPERATION = ("checkpoint_minutes", "checkpoint_steps", "progress_seconds")
 """Keys of `training` that change nothing in a result, so no run depends on them."""
 
+SAID_OF_IT = ("label", "role", "lineage")
+"""Keys of an architecture that say what it is to the study, and decide nothing of its trainings."""
 RUN_FILES = ("log.parquet", "evaluation.parquet", "attention.parquet", "summary.json", "resources.json")
 
 
@@ -82,7 +84,7 @@ def run_settings(settings: Mapping[str, Any], run: Run) -> dict[str, Any]:
     training = {key: value for key, value in settings["training"].items() if key not in OPERATION}
     steps = training["steps"]
     architecture = {
-        key: value for key, value in settings["architectures"][run.architecture].items() if key not in ("label", "role")
+        key: value for key, value in settings["architectures"][run.architecture].items() if key not in SAID_OF_IT
     }
     task = {key: value for key, value in settings["tasks"][run.task].items() if key != "label"}
     recipe = {key: value for key, value in settings["recipes"][run.recipe].items() if key != "label"}
@@ -105,7 +107,7 @@ def models_settings(settings: Mapping[str, Any], runs: list[Run]) -> dict[str, A
     return {
         "cells": [list(cell) for cell in dict.fromkeys((run.architecture, run.task, run.recipe) for run in runs)],
         "architectures": {
-            name: {key: value for key, value in settings["architectures"][name].items() if key not in ("label", "role")}
+            name: {key: value for key, value in settings["architectures"][name].items() if key not in SAID_OF_IT}
             for name in used["architecture"]
         },
         "tasks": {name: settings["tasks"][name] for name in used["task"]},

@@ -38,6 +38,8 @@ class Points:
     x: tuple[Floats, ...]
     y: tuple[Floats, ...]
     offset: float
+    lineages: tuple[str, ...] = ()
+    """Whose relative each cell's architecture is; empty if nobody is anybody's."""
 
     @property
     def cells(self) -> int:
@@ -53,6 +55,12 @@ class Points:
     def names(self) -> list[str]:
         """Architectures in order of appearance."""
         return list(dict.fromkeys(self.architectures))
+
+    @property
+    def families(self) -> list[str]:
+        """The lineage of each of `names`."""
+        of = dict(zip(self.architectures, self.lineages or self.architectures, strict=True))
+        return [of[name] for name in self.names]
 
     def without(self, architecture: str) -> "Points":
         """The same design less one architecture."""

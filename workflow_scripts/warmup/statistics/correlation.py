@@ -7,6 +7,7 @@ withheld: "cannot say".
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ def correlation_table(
 ) -> polars.DataFrame:
     """All rows for the cells of `runs` (a runs table); `settings` is the section `prediction`, with `outcome` added.
 
+    Where architectures have relatives in the study, a further row has the measure `within_lineage`.
+
     Levels: `cross_fitted` (spike ratio from one fold of seeds, optimum from the others, averaged over folds),
     `same_seeds` (both from all seeds), `seeds` (the naive version: every seed a point). Scopes: `all`, `without
     <architecture>`.
@@ -40,6 +43,8 @@ def correlation_table(
     coverage = None if reason else correlation_coverage.simulate(points, settings)
     for measure in MEASURES:
         rows += [{**row, "measure": measure} for row in _rows(measure, points, settings, coverage, reason)]
+    if not reason and len(set(points.families)) < len(points.names):
+        rows.append(_within_lineages(points, settings))
     common = {
         "cells": points.cells,
         "architectures": len(points.names),
@@ -61,6 +66,7 @@ def design(
     found = {row[:4]: row[4] for row in spikes.select(*outcomes.CELL, "seed", "log_spike_ratio").iter_rows()}
     kept: list[association.PointRow] = []
     notes: list[str] = []
+    lineages: list[str] = []
     for cell in outcomes.cells(runs, settings["outcome"]):
         key = (cell.architecture, cell.task, cell.recipe)
         x = np.array([found.get((*key, int(seed))) for seed in cell.seeds], dtype=np.float64)
@@ -71,7 +77,8 @@ def design(
             notes.append(f"{' '.join(key)}: every run diverged")
         else:
             kept.append((cell.architecture, cell.task, cell.recipe, cell.warmups, x[usable], cell.values[usable]))
-    return association.points(kept, settings["log_offset"]), notes
+            lineages.append(cell.lineage)
+    return replace(association.points(kept, settings["log_offset"]), lineages=tuple(lineages)), notes
 
 
 def _rows(
@@ -205,6 +212,22 @@ def _naive(
         note += f"; in simulation at this size it rejects a true null {simulated['size']:.0%} of the time"
     p_value = float(stats.t.sf(t, n - 2))
     return {**row, "estimate": value, **limits, "p_value": p_value, **simulated, "verdict": "naive", "note": note}
+
+
+def _within_lineages(points: Points, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Pearson's r among relatives: the mean of each lineage on each task is taken out, and one freedom per lineage."""
+    labels = [f"{lineage} {task}" for lineage, task in zip(points.lineages, points.tasks, strict=True)]
+    inside = replace(points, tasks=tuple(labels))
+    folds, count = methods.folds_of(points, settings), len(points.names) - len(set(points.families)) + 1
+    row = {"measure": "within_lineage", "scope": "all", "method": "fisher_clusters", "folds": folds}
+    row |= {"level": "cross_fitted" if folds > 1 else "same_seeds"}
+    value = methods.estimate("within_task", inside, folds)
+    if value is None:
+        return row | {"verdict": CANNOT_SAY, "note": "the spike ratio or the optimum is the same among all relatives"}
+    found = methods.fisher(value, count, settings["confidence"])
+    coverage = correlation_coverage.within_lineages(inside, count, settings)
+    simulated = {("within_task", "fisher_clusters"): coverage}
+    return _judged({**row, "estimate": value} | found, simulated, "within_task", settings)
 
 
 def _too_small(points: Points) -> str | None:

@@ -79,7 +79,7 @@ def clusters(measure: str, points: Points, settings: Mapping[str, Any], rng: np.
     tail = 0.5 - confidence / 2
     bootstrap, classical = [], []
     for rho in TRUTHS:
-        x, y = architectures_drawn(points, rho, settings["icc"], replicates, rng)
+        x, y = architectures_drawn(points, rho, settings["icc"], replicates, rng, settings["lineage_icc"])
         truth = 6.0 / math.pi * math.asin(rho / 2.0) if measure == "spearman" else rho
         draws = np.stack([_linear(measure, x[i], y[i], tasks, weights) for i in range(replicates)])
         with np.errstate(invalid="ignore"):
@@ -98,12 +98,28 @@ def clusters(measure: str, points: Points, settings: Mapping[str, Any], rng: np.
     }
 
 
+def within_lineages(points: Points, count: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Coverage of Fisher's interval of the correlation among relatives, the least over TRUTHS. `points` has a label of
+    lineage and task in the place of each task; `count`: architectures less lineages, plus one."""
+    rng = np.random.default_rng(methods.RANDOM_SEED)
+    groups, found = association.task_matrix(points.tasks), []
+    for rho in TRUTHS:
+        drawn = architectures_drawn(
+            points, rho, settings["icc"], settings["cluster_replicates"], rng, settings["lineage_icc"]
+        )
+        values = association.coefficient("within_task", *drawn, groups, 0.0)
+        limits = [methods.fisher(float(value), count, settings["confidence"]) for value in values]
+        inside = [row["low"] <= rho <= row["high"] for row in limits if "low" in row]
+        found.append(share(np.array(inside), "coverage") if inside else {})
+    return min(found, key=lambda row: row.get("coverage", 1.0))
+
+
 def architectures_drawn(
-    points: Points, rho: float, icc: float, draws: int, rng: np.random.Generator
+    points: Points, rho: float, icc: float, draws: int, rng: np.random.Generator, lineage_icc: float = 0.0
 ) -> tuple[Floats, Floats]:
     """Standard normal x, y [draws, cells] with correlation `rho`.
 
-    The share `icc` of each variance is common to an architecture's cells.
+    The share `icc` of each variance is common to an architecture's cells, and `lineage_icc` of that to its relatives'.
     """
     names = points.names
     row = [names.index(name) for name in points.architectures]
@@ -113,6 +129,15 @@ def architectures_drawn(
         return first, rho * first + math.sqrt(1.0 - rho * rho) * second
 
     shared, own = pair((draws, len(names))), pair((draws, points.cells))
+    lineages = list(dict.fromkeys(points.families))
+    if len(lineages) < len(names):
+        family = [lineages.index(name) for name in points.families]
+        kin = pair((draws, len(lineages)))
+        first, second = (
+            math.sqrt(lineage_icc) * common[:, family] + math.sqrt(1.0 - lineage_icc) * single
+            for common, single in zip(kin, shared, strict=True)
+        )
+        shared = first, second
     x, y = (
         math.sqrt(icc) * common[:, row] + math.sqrt(1.0 - icc) * single
         for common, single in zip(shared, own, strict=True)

@@ -7,6 +7,7 @@ between architectures, and the diagnostic read from other seeds than those the o
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -61,7 +62,7 @@ def _score(
     """One row: regret with its two intervals, the difference to the best constant on the same cells, plateau shares."""
     row: dict[str, Any] = {"axis": axis, "predictor": predictor.name, "kind": predictor.kind}
     row |= {"budget": predictor.budget, "map": predictor.map, "cells": len(found)}
-    row |= {"architectures": len({curve.architecture for curve, _ in found})}
+    row |= {"architectures": len({curve.group("architecture") for curve, _ in found})}
     if not found:
         return row | {"verdict": CANNOT_SAY, "note": f"nothing to fit on once one {axis} is left out"}
     constants = {predictors.key(curve): position for curve, position in reference}
@@ -69,7 +70,7 @@ def _score(
     versus = [
         (curve.at(position) - curve.at(constants[predictors.key(curve)])) / curve.scale for curve, position in found
     ]
-    groups = [getattr(curve, axis) for curve, _ in found]
+    groups = [curve.group(axis) for curve, _ in found]
     row |= _intervals("regret", regrets, groups, settings["confidence"])
     if predictor.name != "best_constant":
         row |= _intervals("versus_constant", versus, groups, settings["confidence"])
@@ -128,6 +129,7 @@ def _cell_row(
     best = float(curve.warmups[curve.best])
     return {
         **dict(zip(outcomes.CELL, predictors.key(curve), strict=True)),
+        **{"lineage": curve.group("architecture")},
         **{"axis": axis, "predictor": predictor.name, "budget": predictor.budget, "map": predictor.map},
         **{"predicted": curve.fraction(position), "predicted_steps": int(curve.fraction(position) * curve.steps + 0.5)},
         **{"optimum": best, "error": abs(position - float(np.log(best + curve.offset)))},
@@ -220,9 +222,7 @@ def _halved(kind: str, axis: str, predictor: Predictor, data: Study, settings: M
             if inside:
                 u[predictors.key(curve)] = float(np.mean(inside))
                 keep = [i for i in range(len(seeds)) if i % folds != fold]
-                others.append(
-                    Curve(*predictors.key(curve), curve.steps, curve.offset, curve.warmups, curve.values[keep])
-                )
+                others.append(replace(curve, values=curve.values[keep]))
         regrets.append(predictors.mean_regret(predictors.held_out(axis, others, predictors.plan(predictor.map, u))))
     known = [regret for regret in regrets if regret is not None]
     if not known:
@@ -259,9 +259,10 @@ LEADERBOARD = {
     **dict.fromkeys(("cells", "architectures"), polars.Int64),
     **dict.fromkeys(("verdict", "note"), polars.String),
 }
-"""Columns of the leaderboard. Regrets are shares of the smallest mean loss (0.01 is 1 %)."""
+"""Columns of the leaderboard. `architectures` counts those left out one by one: relatives count once. Regrets are
+shares of the smallest mean loss (0.01 is 1 %)."""
 HELD_OUT = {
-    **dict.fromkeys((*outcomes.CELL, "axis", "predictor"), polars.String),
+    **dict.fromkeys((*outcomes.CELL, "lineage", "axis", "predictor"), polars.String),
     "budget": polars.Int64,
     "map": polars.String,
     "predicted": polars.Float64,

@@ -39,6 +39,11 @@ class Curve:
     offset: float
     warmups: Floats
     values: Floats
+    lineage: str = ""
+
+    def group(self, axis: str) -> str:
+        """What leaves with this cell on `axis` ("architecture" or "task"): with an architecture its relatives do."""
+        return self.task if axis == "task" else self.lineage or self.architecture
 
     @cached_property
     def z(self) -> Floats:
@@ -89,7 +94,8 @@ class Curve:
 
 def curve(cell: Cell, offset: float) -> Curve:
     """The curve of a cell's complete seeds."""
-    return Curve(cell.architecture, cell.task, cell.recipe, cell.steps, offset, cell.warmups, cell.complete)
+    place = (cell.architecture, cell.task, cell.recipe)
+    return Curve(*place, cell.steps, offset, cell.warmups, cell.complete, cell.lineage)
 
 
 def mean_regrets(curves: Sequence[Curve], positions: Floats) -> Floats:

@@ -42,6 +42,7 @@ SCHEMA: dict[str, polars.DataType] = {
     "weight_decay": polars.Float64(),
     "parameters": polars.Int64(),
     "role": polars.String(),
+    "lineage": polars.String(),
     "stale": polars.Boolean(),
 }
 """Columns of the runs table. Losses are null where a run has none (diverged before its first validation)."""
@@ -63,6 +64,7 @@ class Cell:
     seeds: NDArray[numpy.int64]
     values: Floats
     diverged: NDArray[numpy.bool_]
+    lineage: str = ""
 
     @property
     def key(self) -> dict[str, str]:
@@ -87,16 +89,21 @@ class Cell:
 
 
 def runs_table(
-    summaries: Iterable[str | Path], *, roles: Mapping[str, str] | None = None, stale: Collection[str] = ()
+    summaries: Iterable[str | Path],
+    *,
+    roles: Mapping[str, str] | None = None,
+    lineages: Mapping[str, str] | None = None,
+    stale: Collection[str] = (),
 ) -> polars.DataFrame:
     """The runs table (SCHEMA) from `summary.json` files, in their order.
 
-    `roles` gives each architecture's role in the study (default "study"); `stale` names summaries made by other code or
+    `roles` gives each architecture's role in the study (default "study"), `lineages` whose relative it is (default: its
+    own name); `stale` names summaries made by other code or
     settings than the present ones. A summary that cannot be read, or a run that stands there twice, is a DataError.
     """
-    roles = roles or {}
+    roles, lineages = roles or {}, lineages or {}
     marked = {str(path) for path in stale}
-    rows = [_row(Path(path), roles, str(path) in marked) for path in summaries]
+    rows = [_row(Path(path), roles, lineages, str(path) in marked) for path in summaries]
     table = polars.DataFrame(rows, schema=SCHEMA, orient="row")
     twice = table.filter(table.select(COORDINATES).is_duplicated())
     if len(twice):
@@ -105,7 +112,7 @@ def runs_table(
     return table
 
 
-def _row(path: Path, roles: Mapping[str, str], stale: bool) -> list[Any]:
+def _row(path: Path, roles: Mapping[str, str], lineages: Mapping[str, str], stale: bool) -> list[Any]:
     try:
         summary = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -132,6 +139,7 @@ def _row(path: Path, roles: Mapping[str, str], stale: bool) -> list[Any]:
             float(recipe["weight_decay"]),
             summary["parameters"],
             roles.get(at["architecture"], "study"),
+            lineages.get(at["architecture"], at["architecture"]),
             stale,
         ]
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -186,6 +194,7 @@ def _cell(part: polars.DataFrame) -> Cell:
         seeds=seeds,
         values=values,
         diverged=diverged,
+        lineage=first.get("lineage") or first["architecture"],
     )
 
 

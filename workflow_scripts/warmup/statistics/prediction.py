@@ -86,12 +86,13 @@ def conformal(
 ) -> tuple[float | None, float | None, float, str | None]:
     """Interval of positions around a prediction, from held-out errors (split conformal, Vovk 2005).
 
-    `scores` has architecture, task, error. An architecture's score is its error on `task`, or its largest where that
-    task is new. With n architectures the k-th smallest, k = ceil((n + 1) level), covers a new exchangeable architecture
-    with probability at least `level`; if k > n nothing can be said, and the note gives the level that n could reach.
+    `scores` has lineage, task, error. An architecture's score (a lineage's: the largest of its members) is its error on
+    `task`, or its largest where that task is new. With n architectures the k-th smallest, k = ceil((n + 1) level),
+    covers a new exchangeable architecture with probability at least `level`; if k > n nothing can be said, and the note
+    gives the level that n could reach.
     """
     same = scores.filter(polars.col("task") == task)
-    errors = (same if not same.is_empty() else scores).group_by("architecture").agg(polars.col("error").max())
+    errors = (same if not same.is_empty() else scores).group_by("lineage").agg(polars.col("error").max())
     sizes = np.sort(errors["error"].to_numpy())
     n = len(sizes)
     rank = math.ceil((n + 1) * level - 1e-9)

@@ -195,16 +195,16 @@ def plan(kind: str, u: Mapping[CellKey, float]) -> Plan:
 
 
 def held_out(axis: str, curves: Sequence[Curve], scheme: Plan) -> list[tuple[Curve, float]]:
-    """Every curve with the position predicted for it by a fit without its own architecture (or task).
+    """Every curve with the position predicted for it by a fit without its own architecture and its relatives (or task).
 
     None where too few are left to fit on.
     """
     found = []
-    for name in dict.fromkeys(getattr(curve, axis) for curve in curves):
-        training = [curve for curve in curves if getattr(curve, axis) != name]
+    for name in dict.fromkeys(curve.group(axis) for curve in curves):
+        training = [curve for curve in curves if curve.group(axis) != name]
         if len(training) >= FEWEST_TRAINING:
             predict = scheme(training)
-            found += [(curve, predict(curve)) for curve in curves if getattr(curve, axis) == name]
+            found += [(curve, predict(curve)) for curve in curves if curve.group(axis) == name]
     return found
 
 
