@@ -163,6 +163,7 @@ def test_an_uninformative_diagnostic_does_not_beat_the_constant(
     # no limits where it was fitted as the constant itself in every fold, so that the two never differ
     assert (useless["versus_constant_new_high"] or 0.0) >= 0
     assert useless["p_shuffled"] > 0.05
+    assert (useless["versus_constant"] == 0.0) == ("what the best constant does" in (useless["note"] or ""))
 
 
 def test_ranks_are_by_regret_among_real_predictors(many: tuple[polars.DataFrame, polars.DataFrame]) -> None:
@@ -176,16 +177,16 @@ def test_ranks_are_by_regret_among_real_predictors(many: tuple[polars.DataFrame,
 
 def test_a_diagnostic_without_a_value_somewhere_is_compared_on_its_own_cells_and_has_no_rank() -> None:
     """Training cells of the constant it is compared with included: an outlier would drag that constant alone."""
-    runs, diagnostics, sets = tables(synthetic.Design(needs=(0.002, 0.004, 0.008, 0.2), tasks=2, seeds=3))
-    lacking = diagnostics.filter((polars.col("architecture") != "net03") | (polars.col("diagnostic") != "early_spike"))
-    without = [table.filter(polars.col("architecture") != "net03") for table in (runs, lacking, sets)]
+    runs, diagnostics, sets = tables(synthetic.Design(needs=(0.002, 0.005, 0.02, 0.06, 0.2), tasks=2, seeds=3))
+    lacking = diagnostics.filter((polars.col("architecture") != "net04") | (polars.col("diagnostic") != "early_spike"))
+    without = [table.filter(polars.col("architecture") != "net04") for table in (runs, lacking, sets)]
     boards = [leaderboard.leaderboard(*three, SETTINGS)[0] for three in ((runs, lacking, sets), without)]
     where = {"axis": "architecture", "predictor": "early_spike", "budget": 100, "map": "log_linear"}
     some, whole = (pick(board, kind="diagnostic", **where) for board in boards)
     for name in ("cells", "regret", "versus_constant", "versus_constant_new_low", "versus_constant_new_high"):
         assert some[name] == whole[name], name
     assert some["rank"] is None and whole["rank"] is not None
-    assert some["note"] == "2 cells have no value"
+    assert some["versus_constant"] < 0 and some["note"] == "2 cells have no value"
 
 
 def test_relatives_are_left_out_together() -> None:

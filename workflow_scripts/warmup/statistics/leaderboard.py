@@ -79,7 +79,10 @@ def _score(
         known = [flag for flag in (pair[index] for pair in inside) if flag is not None]
         row[name] = float(np.mean(known)) if known else None
     left = len(data.curves) - len(found)
-    note = f"{left} cells have no value" if left else None
+    notes = [f"{left} cells have no value"] if left else []
+    if predictor.kind == "diagnostic" and not any(difference.any() for difference in versus):
+        notes.append("it predicts what the best constant does in every cell")
+    note = "; ".join(notes) or None
     known_limits = row.get("regret_low") is not None
     return row | {
         "verdict": "ok" if known_limits else CANNOT_SAY,
