@@ -1,11 +1,12 @@
 """The workflow through the real executor plugin on a real cluster, undisturbed."""
 
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 
-from slurm.cluster import GPUS
-from slurm.study import Study
+from slurm.cluster import GPUS, Cluster
+from slurm.study import TWO_RUNS, Study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the first test waits for the undisturbed study too
 
@@ -13,6 +14,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the first test wai
 def test_study_completes(undisturbed: Study) -> None:
     assert len(undisturbed.files("summary.json")) == 4
     assert all(len(pieces) == 1 and pieces[0].finished for pieces in undisturbed.pieces().values())
+
+
+def test_a_study_in_another_directory_than_the_checkout(cluster: Cluster, tmp_path: Path) -> None:
+    """Jobs run in --directory; the profile's prologue, the code and the configuration are in the checkout."""
+    study, elsewhere = Study(cluster, tmp_path / "checkout", "slurm-preemptible", TWO_RUNS[:1]), tmp_path / "elsewhere"
+    try:
+        study.finish(study.start(f"--directory={elsewhere}"))
+    finally:
+        study.stop()
+    assert (elsewhere / TWO_RUNS[0]).is_file()
+    assert not (study.folder / "results").exists() and not (study.folder / "checkpoints").exists()
 
 
 def test_no_checkpoint_is_left(undisturbed: Study) -> None:
