@@ -52,7 +52,7 @@ def diagnostic_settings(wildcards):
 def correlation_settings(wildcards):
     """What the correlation depends on beside the tables."""
     keys = ("folds", "bootstrap", "permutations", "seed_replicates")
-    more = ("cluster_replicates", "icc", "coverage_tolerance")
+    more = ("cluster_replicates", "icc", "lineage_icc", "coverage_tolerance")
     return {**SHARED, **prediction_settings("correlation.py", *keys, *more)}
 
 

@@ -38,9 +38,18 @@ WRONG = {
         "architectures: {bert: {model_type: bert, settings: {hidden_size: 16, num_attention_heads: 2}}}",
         ["architectures.bert.model_type", "later ones", "causal backbone"],
     ),
+    "transformers refuses its sizes": (
+        "architectures: {mamba2: {model_type: mamba2, settings: {hidden_size: 16, num_hidden_layers: 1}}}",
+        ["architectures.mamba2.settings", "refuses this mamba2", "must equal num_heads * head_dim"],
+    ),
     "transformers cannot run it": (
-        "architectures: {xlstm: {model_type: xlstm, settings: {hidden_size: 16, num_hidden_layers: 1, num_heads: 2}}}",
-        ["architectures.xlstm.model_type", "step of xlstm on a CPU fails", "modeling_xlstm.py, line", "task language"],
+        "architectures: {long: {model_type: longformer, settings: {hidden_size: 16, num_attention_heads: 2}}}",
+        [
+            "architectures.long.model_type",
+            "step of longformer on a CPU fails",
+            "modeling_longformer.py, line",
+            "task la",
+        ],
     ),
     "unknown option of the optimizer": ("recipes: {adamw: {options: {tau: 0.1}}}", ["recipes.adamw", "tau"]),
     "unknown option of the schedule": (

@@ -17,7 +17,7 @@ from warmup import provenance
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = sorted(path.stem for path in (ROOT / "envs").glob("*.yaml"))
 RULE = re.compile(r"^(?:use )?rule (\w+)", re.MULTILINE)
-OPTIONAL = {"mamba_ssm", "causal_conv1d", "fla", "triton"}
+OPTIONAL = {"mamba_ssm", "selective_scan_cuda", "causal_conv1d", "fla", "triton"}
 """Kernels that only a GPU has; imported where they are, named by envs/train.yaml all the same."""
 
 

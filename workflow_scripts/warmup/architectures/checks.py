@@ -124,7 +124,7 @@ def _positions(network: model.Model, architecture: Mapping[str, Any], task: Task
         return
     longest = families.family(architecture["model_type"]).longest_sequence(architecture["settings"])
     limit = longest or ("max_position_embeddings", getattr(network.backbone.config, "max_position_embeddings", None))
-    if limit[1] is not None and task.positions > limit[1]:
+    if limit[1] is not None and 0 < limit[1] < task.positions:  # XLNet's -1: no limit
         raise ConfigurationError(
             f"settings.{limit[0]}: {limit[1]} positions are fewer than the task's {task.positions}"
         )

@@ -119,7 +119,7 @@ def backbone_configuration(architecture: Mapping[str, Any], task: Task) -> Pretr
     }
     try:
         return AutoConfig.for_model(model_type, **chosen)
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # model types check their settings in ways of their own
         raise ConfigurationError(f"settings: transformers refuses this {model_type}: {error}") from error
 
 
