@@ -85,6 +85,20 @@ def test_another_runs_failure_raises_nothing(tmp_path: Path) -> None:
     assert resources.memory_mb(other, 2, tmp_path) == resources.memory_mb(other, 1, tmp_path / "none")
 
 
+def test_a_probe_run_has_logs_of_its_own_and_asks_for_its_own_time(tmp_path: Path) -> None:
+    whole = run("paper", "mamba", "language")
+    short = {**whole, "stop_after": 500}
+    assert resources.runtime_minutes(short, 1, tmp_path / "none") < resources.runtime_minutes(
+        whole, 1, tmp_path / "none"
+    )
+    leave_log(tmp_path, "12.log", OUT_OF_MEMORY)
+    before = resources.memory_mb(short, 1, tmp_path)
+    folder = tmp_path / "rule_probe_run" / "mamba_language_adamw_3"
+    folder.mkdir(parents=True)
+    (folder / "13.log").write_text(f"{OUT_OF_MEMORY}\n")
+    assert resources.memory_mb(short, 2, tmp_path) == pytest.approx(1.5 * before, abs=100)
+
+
 def test_a_later_start_remembers_what_ran_out(tmp_path: Path) -> None:
     settings = run("paper", "mamba", "language")
     before = resources.memory_mb(settings, 1, tmp_path)
