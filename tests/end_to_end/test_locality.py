@@ -17,7 +17,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGURATION = [ROOT / name for name in ("config.yaml", "tests/config.tiny.yaml", "tests/slurm/study.yaml")]
+CONFIGURATION = [ROOT / name for name in ("tests/config.tiny.yaml", "tests/slurm/study.yaml")]
 RUN = "runs/architecture=gpt2/task=series/recipe=adamw/warmup={warmup}/seed={seed}"
 PAPER_RUNS = 840
 LARGEST_FOLDER = 10_000
