@@ -235,7 +235,7 @@ def _power(tables: Tables) -> list[str]:
     beyond = others.height - len(finite)
     asked = "; ".join(
         [
-            *([f"{_number(len(finite), 'other')} would need up to {max(finite)} seeds"] if len(finite) else []),
+            *([f"{_number(len(finite), 'cell')} would need up to {max(finite)} seeds"] if len(finite) else []),
             *([f"{_number(beyond, 'cell')} would need more than 200"] if beyond else []),
         ]
     )
