@@ -36,16 +36,22 @@ def build(
 
     `micro_batch` and `arithmetic` are the training's: see Look.
     """
-    found = Probes(settings, getattr(model, "_orig_mod", model), task, probe_batch, steps)
-    found.micro_batch, found.arithmetic = micro_batch, arithmetic
-    return found
+    plain = getattr(model, "_orig_mod", model)
+    return Probes(settings, plain, task, probe_batch, steps, micro_batch, arithmetic)
 
 
 class Probes:
     """The enabled probes of one run: `due`, then `before_update` and `after_update` around the optimiser's step."""
 
     def __init__(
-        self, settings: Mapping[str, Any], model: nn.Module, task: Any, probe_batch: Batch, steps: int
+        self,
+        settings: Mapping[str, Any],
+        model: nn.Module,
+        task: Any,
+        probe_batch: Batch,
+        steps: int,
+        micro_batch: int | None,
+        arithmetic: Callable[[], AbstractContextManager[Any]],
     ) -> None:
         chosen = {name: entry for name, entry in settings.items() if isinstance(entry, Mapping) and entry["enabled"]}
         self._probes: dict[str, ModuleType] = {name: registry.load("probes", name) for name in chosen}
@@ -70,8 +76,7 @@ class Probes:
         for probe in self._probes.values():
             watched += probe.watched(model) if hasattr(probe, "watched") else []
         self._watcher = _capture.Watcher(model, watched)
-        self.micro_batch: int | None = None
-        self.arithmetic: Callable[[], AbstractContextManager[Any]] = nullcontext
+        self._micro_batch, self._arithmetic = micro_batch, arithmetic
         self._rows: list[Row] = []
         self._old: dict[str, Tensor] = {}
 
@@ -117,6 +122,6 @@ class Probes:
             self._steps,
             batch,
             self._watcher,
-            micro_batch=self.micro_batch,
-            arithmetic=self.arithmetic,
+            micro_batch=self._micro_batch,
+            arithmetic=self._arithmetic,
         )

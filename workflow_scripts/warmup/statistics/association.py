@@ -57,7 +57,7 @@ class Points:
         return list(dict.fromkeys(self.architectures))
 
     @property
-    def families(self) -> list[str]:
+    def lineages_of_names(self) -> list[str]:
         """The lineage of each of `names`."""
         of = dict(zip(self.architectures, self.lineages or self.architectures, strict=True))
         return [of[name] for name in self.names]

@@ -43,7 +43,7 @@ def correlation_table(
     coverage = None if reason else correlation_coverage.simulate(points, settings)
     for measure in MEASURES:
         rows += [{**row, "measure": measure} for row in _rows(measure, points, settings, coverage, reason)]
-    if not reason and len(set(points.families)) < len(points.names):
+    if not reason and len(set(points.lineages_of_names)) < len(points.names):
         rows.append(_within_lineages(points, settings))
     common = {
         "cells": points.cells,
@@ -218,7 +218,7 @@ def _within_lineages(points: Points, settings: Mapping[str, Any]) -> dict[str, A
     """Pearson's r among relatives: the mean of each lineage on each task is taken out, and one freedom per lineage."""
     labels = [f"{lineage} {task}" for lineage, task in zip(points.lineages, points.tasks, strict=True)]
     inside = replace(points, tasks=tuple(labels))
-    folds, count = methods.folds_of(points, settings), len(points.names) - len(set(points.families)) + 1
+    folds, count = methods.folds_of(points, settings), len(points.names) - len(set(points.lineages_of_names)) + 1
     row = {"measure": "within_lineage", "scope": "all", "method": "fisher_clusters", "folds": folds}
     row |= {"level": "cross_fitted" if folds > 1 else "same_seeds"}
     value = methods.estimate("within_task", inside, folds)

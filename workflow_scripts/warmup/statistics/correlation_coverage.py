@@ -129,9 +129,9 @@ def architectures_drawn(
         return first, rho * first + math.sqrt(1.0 - rho * rho) * second
 
     shared, own = pair((draws, len(names))), pair((draws, points.cells))
-    lineages = list(dict.fromkeys(points.families))
+    lineages = list(dict.fromkeys(points.lineages_of_names))
     if len(lineages) < len(names):
-        family = [lineages.index(name) for name in points.families]
+        family = [lineages.index(name) for name in points.lineages_of_names]
         kin = pair((draws, len(lineages)))
         first, second = (
             math.sqrt(lineage_icc) * common[:, family] + math.sqrt(1.0 - lineage_icc) * single

@@ -126,9 +126,12 @@ def fisher(value: float, clusters: int, confidence: float) -> dict[str, Any]:
     return {"low": math.tanh(z - half), "high": math.tanh(z + half)}
 
 
-def permutations(count: int, most: int, rng: np.random.Generator) -> tuple[Ints, bool]:
-    """Orders [p, count], the identity first: all of them up to 7 architectures, else `most` random ones."""
-    if count <= EXACT_PERMUTATIONS:
+def permutations(
+    count: int, most: int, rng: np.random.Generator, exact: int = math.factorial(EXACT_PERMUTATIONS)
+) -> tuple[Ints, bool]:
+    """Orders [p, count], the identity first, and whether they are all there are: so where those are at most `exact`,
+    else `most` random ones. A p that counts the identity once is valid either way."""
+    if math.factorial(count) <= exact:
         return np.array(list(itertools.permutations(range(count))), dtype=np.int64), True
     drawn = rng.permuted(np.tile(np.arange(count), (most - 1, 1)), axis=1)
     return np.vstack([np.arange(count), drawn]), False

@@ -5,16 +5,14 @@ predictions behind it (a row per cell). Negative controls stand beside the real 
 between architectures, and the diagnostic read from other seeds than those the outcome comes from.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import permutations
 from typing import Any
 
 import numpy as np
 import polars
 
-from warmup.statistics import outcomes, predictors
+from warmup.statistics import correlation_methods, outcomes, predictors
 from warmup.statistics.intervals import CANNOT_SAY, paired_t, t_quantile
 from warmup.statistics.maps import Curve, Floats
 from warmup.statistics.predictors import Predictor, Study
@@ -155,15 +153,6 @@ def _controls(axis: str, data: Study, settings: Mapping[str, Any]) -> list[dict[
     return rows
 
 
-def _orders(count: int, shuffles: int, rng: np.random.Generator) -> tuple[list[tuple[int, ...]], bool]:
-    """Orders of `count` things other than the true one, and whether they are all of them; else `shuffles` random
-    ones, the true one not kept out: a p that counts the true order once more is then valid.
-    """
-    if math.factorial(count) <= shuffles + 1:
-        return list(permutations(range(count)))[1:], True
-    return [tuple(rng.permutation(count).tolist()) for _ in range(shuffles)], False
-
-
 def _shuffled(
     axis: str, predictor: Predictor, data: Study, settings: Mapping[str, Any], rng: np.random.Generator
 ) -> dict[str, Any]:
@@ -179,8 +168,9 @@ def _shuffled(
     if len(names) < 3 or truth is None:
         return row | {"verdict": CANNOT_SAY, "note": f"{len(names)} architectures: nothing to shuffle"}
     found = []
-    orders, exact = _orders(len(names), settings["shuffles"], rng)
-    for order in orders:
+    most = settings["shuffles"] + 1
+    orders, exact = correlation_methods.permutations(len(names), most, rng, exact=most)
+    for order in orders[1:]:
         giver = {name: names[index] for name, index in zip(names, order, strict=True)}
         swapped = {predictors.key(c): known.get((giver[c.architecture], c.task, c.recipe)) for c in curves}
         values_ = {cell: u for cell, u in swapped.items() if u is not None}
