@@ -19,7 +19,9 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from benchmarks import models
 from benchmarks.measure import REPOSITORY, Machine, Row, share_of
-from warmup import configuration, grid, records, registry, training
+from warmup import files, registry
+from warmup.config import configuration, grid
+from warmup.training import loop
 
 STEPS = 12
 """Steps of a round, after as many unmeasured ones at its start as WARMUPS."""
@@ -31,15 +33,15 @@ RECORDER_GOAL = 0.01
 def rows(machine: Machine) -> Iterator[Row]:
     """The whole step against the Trainer's; the recorder's own part of our step."""
     with tempfile.TemporaryDirectory() as folder:
-        loop = our_loop(Path(folder), machine)
+        running = our_loop(Path(folder), machine)
         record_seconds: list[float] = []
-        timed(loop, record_seconds)
+        timed(running, record_seconds)
         trainer, clock = their_trainer(Path(folder))
         seconds: dict[str, list[float]] = {"training loop, recording": [], "transformers' Trainer": []}
         parts: dict[str, list[float]] = {"norms and buffers": [], "step": []}
         for _ in range(machine.rounds):
             record_seconds.clear()
-            ours = our_seconds(loop)
+            ours = our_seconds(running)
             trainer.train()
             seconds["training loop, recording"].append(ours)
             seconds["transformers' Trainer"].append(clock.seconds())
@@ -49,13 +51,13 @@ def rows(machine: Machine) -> Iterator[Row]:
         yield share_of("GPT-2 recorder", parts, *parts, RECORDER_GOAL)
 
 
-def our_loop(folder: Path, machine: Machine) -> training.Training:
+def our_loop(folder: Path, machine: Machine) -> loop.Training:
     """The loop of warmup.training on made-up tokens."""
     data = folder / "data"
     data.mkdir()
     for part in ("train", "validation"):
         np.save(data / f"{part}.npy", np.random.default_rng(0).integers(0, 256, 100_000, dtype=np.uint8))
-    records.write_json({"vocabulary": {"size": models.VOCABULARY}}, data / "data.json")
+    files.write_json({"vocabulary": {"size": models.VOCABULARY}}, data / "data.json")
     changes = {
         "seeds": 1,
         "training": {"steps": 100_000, "threads": machine.threads},
@@ -69,28 +71,28 @@ def our_loop(folder: Path, machine: Machine) -> training.Training:
     settings = configuration.effective(configuration.merge(shipped, changes))
     run = grid.Run("gpt2", "language", "adamw", "0.1", "0")
     torch.set_num_threads(machine.threads)
-    return training.Training({**grid.run_settings(settings, run), "code": {}}, data, torch.device("cpu"))
+    return loop.Training({**grid.run_settings(settings, run), "code": {}}, data, torch.device("cpu"))
 
 
-def timed(loop: training.Training, seconds: list[float]) -> None:
+def timed(running: loop.Training, seconds: list[float]) -> None:
     """Let the loop's recorder note how long each of its calls takes."""
-    record = loop.recorder.record
+    record = running.recorder.record
 
     def noted(step: int, loss: torch.Tensor) -> None:
         started = time.perf_counter()
         record(step, loss)
         seconds.append(time.perf_counter() - started)
 
-    loop.recorder.record = noted  # type: ignore[method-assign]
+    running.recorder.record = noted  # type: ignore[method-assign]
 
 
-def our_seconds(loop: training.Training) -> float:
+def our_seconds(running: loop.Training) -> float:
     """Seconds of a step, mean over a round."""
     for _ in range(WARMUPS):
-        loop.update()
+        running.update()
     started = time.perf_counter()
     for _ in range(STEPS):
-        loop.update()
+        running.update()
     return (time.perf_counter() - started) / STEPS
 
 

@@ -2,7 +2,7 @@
 
 .venv/bin/python benchmarks/coverage.py [--studies 600] [--mixed 200] [--seeds 2 3 5 10] [--json FILE] [--markdown FILE]
 
-Synthetic studies with known truth (warmup/statistics/simulation.py): paired by seed with intra-class correlation 0.5, 2
+Synthetic studies with known truth (tests/known_truth/simulation.py): paired by seed with intra-class correlation 0.5, 2
 to 10 seeds, 4 and 12 architectures, null and planted, and with what trainings do: one architecture three times as noisy
 (and that one is looked at), no warmup three times as noisy, both, skewed and heavy-tailed noise. A row that fails is
 marked; what fails at a design's own size the workflow reports as "cannot say", or docs/statistics.md names it.
@@ -18,11 +18,12 @@ from pathlib import Path
 import polars
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY / "workflow_scripts"))
+sys.path[:0] = [str(REPOSITORY / "workflow_scripts"), str(REPOSITORY / "tests")]
 
-from warmup.statistics import intervals  # noqa: E402  (the package is found through the line above)
-from warmup.statistics import simulation_checks as checks  # noqa: E402
-from warmup.statistics.simulation import GRID, Design, planted_optimum  # noqa: E402
+from known_truth import checks  # noqa: E402
+from known_truth.simulation import GRID, Design, planted_optimum  # noqa: E402
+
+from warmup.statistics.base import intervals  # noqa: E402  (the package is found through the line above)
 
 LAPTOP = (0.0, 0.02, 0.1, 0.3)
 SEEDS = (2, 3, 5, 10)

@@ -27,7 +27,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from warmup import why  # noqa: E402
+from warmup.provenance import why  # noqa: E402
 
 PLAIN = """
 rule all:

@@ -17,7 +17,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from warmup import registry, startup  # noqa: E402  (found through the line above)
+from warmup import registry  # noqa: E402
+from warmup.training import startup  # noqa: E402  (found through the line above)
 
 KINDS = tuple(registry.names("probes"))
 
@@ -36,7 +37,9 @@ def run(architecture: str, kinds: Collection[str]) -> None:
         import numpy
         import yaml
 
-        from warmup import configuration, grid, probes, training
+        from warmup import probes
+        from warmup.config import configuration, grid
+        from warmup.training import loop
     settings = configuration.effective(yaml.safe_load((ROOT / "config.yaml").read_text()))
     for name in KINDS:
         settings["probes"][name]["enabled"] = name in kinds
@@ -62,8 +65,8 @@ def run(architecture: str, kinds: Collection[str]) -> None:
         numpy.save(folder / "validation.npy", values[len(values) // 2 :])
         (folder / "data.json").write_text(json.dumps({"vocabulary": {"size": 256}}))
         chosen = grid.run_settings(settings, grid.Run(architecture, "language", "adamw", "0", "0"))
-        operation = training.Operation(folder / "checkpoints", 10.0, None, 60.0)
-        training.run({**chosen, "code": {}}, folder, folder / "run", operation)
+        operation = loop.Operation(folder / "checkpoints", 10.0, None, 60.0)
+        loop.run({**chosen, "code": {}}, folder, folder / "run", operation)
     print(json.dumps([probing, time.process_time()]))
 
 

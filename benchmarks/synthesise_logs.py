@@ -26,7 +26,7 @@ import pyarrow.parquet
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow_scripts"))
 
-from warmup import records  # noqa: E402  (the package is found through the line above)
+from warmup import files  # noqa: E402  (the package is found through the line above)
 
 FULL = 840
 SETTINGS = {"stable_from": 0.1, "early_spikes": [50, 100, 500]}
@@ -111,7 +111,7 @@ def encodings(table: pyarrow.Table, folder: Path, repeats: int = 5) -> Iterator[
         for _ in range(repeats):
             start = time.perf_counter()
             if options is None:
-                records.write_parquet(table, path)
+                files.write_parquet(table, path)
             else:
                 write_encoded(table, path, options)
             write.append(time.perf_counter() - start)
@@ -130,7 +130,7 @@ def write_runs(folder: Path, runs: int, steps: int, groups: int, different: int 
         at = folder / f"run={run}"
         at.mkdir(parents=True)
         if run < different:
-            records.write_parquet(log_table(steps, groups, run), at / "log.parquet")
+            files.write_parquet(log_table(steps, groups, run), at / "log.parquet")
         else:
             (at / "log.parquet").write_bytes((folders[run % different] / "log.parquet").read_bytes())
         where = {"scale": "paper", "architecture": "a", "task": "t", "recipe": "r", "warmup": "0", "seed": str(run)}
@@ -140,7 +140,7 @@ def write_runs(folder: Path, runs: int, steps: int, groups: int, different: int 
             "steps": steps,
             "settings": {"training": {"steps": steps}},
         }
-        records.write_json(summary, at / "summary.json")
+        files.write_json(summary, at / "summary.json")
         folders.append(at)
     return folders
 
@@ -226,7 +226,7 @@ def main() -> None:
         found = measure(chosen.runs, chosen.steps, chosen.groups, Path(folder), chosen.threads, chosen.repeats)
     print(report(found))
     if chosen.json:
-        records.write_json({**found, "seconds": {str(k): v for k, v in found["seconds"].items()}}, chosen.json)
+        files.write_json({**found, "seconds": {str(k): v for k, v in found["seconds"].items()}}, chosen.json)
 
 
 if __name__ == "__main__":

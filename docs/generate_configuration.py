@@ -6,7 +6,7 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent / "workflow_scripts"))
 
-from warmup import reference  # noqa: E402
+from warmup.config import reference  # noqa: E402
 
 if __name__ == "__main__":
     (DOCS / "configuration.md").write_text(reference.markdown())

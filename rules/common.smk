@@ -6,9 +6,11 @@ from pathlib import Path
 REPOSITORY = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 sys.path.insert(0, str(REPOSITORY / "workflow_scripts"))
 
-from warmup import checkpoint_folders, configuration, grid, provenance
+from warmup.config import configuration, grid
 from warmup.cost import resources as estimates
 from warmup.errors import ConfigurationError
+from warmup.provenance import closure, differences, staleness, versions
+from warmup.training import checkpoint_folders
 
 try:
     SETTINGS = configuration.effective(config)
@@ -72,4 +74,4 @@ def tables(*names):
 
 def code_of(script, choices={}):
     """Digests of the code that the result of a rule with this script depends on."""
-    return provenance.code(script, choices)
+    return closure.code(script, choices)

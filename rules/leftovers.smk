@@ -1,6 +1,6 @@
 # Needs: nothing. Makes: nothing; before the first job of a start that submits trainings, ends SLURM jobs that a killed
 # Snakemake left behind. A start that only looks (why, plan) or trains here leaves them alone.
-from warmup import leftovers
+from warmup.cluster import leftovers
 
 
 onstart:

@@ -1,5 +1,5 @@
 # Needs: the effective settings (common.smk). Makes: what each rule of prediction.smk depends on.
-from warmup.claim_tables import claim_tables
+from warmup.config.claim_tables import claim_tables
 
 PREDICTION = SETTINGS["prediction"]
 SHARED = {

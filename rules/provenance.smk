@@ -11,8 +11,8 @@ def decisive_libraries():
     """Versions that a training depends on, where the configuration says that they count."""
     if SETTINGS["provenance"]["libraries"] == "warn":
         return {}
-    environment = provenance.environment(REPOSITORY / "envs" / "train.yaml")
-    return {"libraries": {**provenance.versions(), "envs/train.yaml": environment}}
+    environment = closure.environment(REPOSITORY / "envs" / "train.yaml")
+    return {"libraries": {**versions.versions(), "envs/train.yaml": environment}}
 
 
 def settings_by_summary():
@@ -27,7 +27,7 @@ def expected_fingerprints(paths):
     """{path of its summary.json: fingerprint of present settings and code} for those runs of the study."""
     wanted = set(paths)
     return {
-        path: provenance.fingerprint(settings(run))
+        path: differences.fingerprint(settings(run))
         for path, settings, run in settings_by_summary()
         if path in wanted
     }
@@ -36,12 +36,12 @@ def expected_fingerprints(paths):
 def survey_of_runs():
     """Tell what is found about the runs on disk; refuse a report of stale ones."""
     on_disk = [path for path, *_ in settings_by_summary() if Path(path).exists()]
-    survey = provenance.survey(expected_fingerprints(on_disk), provenance.versions())
+    survey = staleness.survey(expected_fingerprints(on_disk), versions.versions())
     for warning in survey.warnings():
         logger.warning(warning)
     if any(argument.startswith("--report") for argument in sys.argv):
         try:
-            provenance.refuse_stale(survey.stale)
+            staleness.refuse_stale(survey.stale)
         except StaleResultError as error:
             raise WorkflowError(f"no report: {error}")
 

@@ -13,7 +13,8 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow_scripts"))
 
-from warmup import configuration, grid, records  # noqa: E402
+from warmup import files  # noqa: E402
+from warmup.config import configuration, grid  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -91,4 +92,4 @@ def _prepared(folder: Path, facts: Mapping[str, Any], arrays: Mapping[str, np.nd
     folder.mkdir()
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", values)
-    records.write_json(facts, folder / "data.json")
+    files.write_json(facts, folder / "data.json")

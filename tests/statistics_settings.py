@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from warmup import configuration
+from warmup.config import configuration
 
 
 def statistics(**changes: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from warmup import configuration
+from warmup.config import configuration
 from warmup.theory.landscapes import Landscape, landscape
 
 ROOT = Path(__file__).parents[1]

@@ -5,20 +5,21 @@ from typing import Any
 
 import polars
 
-from warmup import adapters, records
+from warmup import files
 from warmup.cost import bill, page, reality, tables
+from warmup.job import run_job
 
 
 def main(job: Any) -> None:
     choices = job.params.settings
     rows = tables.bill_of(polars.read_parquet(job.input.bill))
-    files: dict[tuple[str, str, str], list[Path]] = {}
+    resources: dict[tuple[str, str, str], list[Path]] = {}
     for (architecture, task, recipe, *_), path in zip(choices["runs"], job.input.resources, strict=True):
-        files.setdefault((architecture, task, recipe), []).append(Path(path))
-    measured = reality.compare(choices["settings"], rows, files)
-    records.write_table(tables.of_measured(measured), *job.output.table)
+        resources.setdefault((architecture, task, recipe), []).append(Path(path))
+    measured = reality.compare(choices["settings"], rows, resources)
+    files.write_table(tables.of_measured(measured), *job.output.table)
     content = page.html(choices["settings"]["scale"], rows, bill.totals(choices["settings"], rows), measured)
-    records.replace_atomically(Path(job.output.page), lambda temporary: temporary.write_text(content))
+    files.replace_atomically(Path(job.output.page), lambda temporary: temporary.write_text(content))
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

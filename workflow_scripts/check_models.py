@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from warmup import adapters, records
+from warmup import files
 from warmup.architectures import checks
+from warmup.job import run_job
 
 
 def main(job: Any) -> None:
     settings = job.params.settings
     folders = {task: str(Path(data).parent) for task, data in zip(settings["tasks"], job.input.data, strict=True)}
-    records.write_json(checks.check(settings, folders), job.output[0])
+    files.write_json(checks.check(settings, folders), job.output[0])
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

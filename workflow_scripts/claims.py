@@ -4,17 +4,18 @@ from typing import Any
 
 import polars
 
-from warmup import adapters, records
+from warmup import files
+from warmup.job import run_job
 from warmup.plots import pages
-from warmup.statistics import claims
+from warmup.statistics.words import claims
 
 
 def main(job: Any) -> None:
     settings = job.params.settings
     tables = {name: polars.read_parquet(path) for name, path in zip(settings["tables"], job.input, strict=True)}
     found = claims.claims_table(settings["claims"], tables, settings)
-    records.write_table(found, *job.output.table)
+    files.write_table(found, *job.output.table)
     pages.save(pages.claims(found), job.output.page)
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

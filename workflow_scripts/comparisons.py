@@ -4,14 +4,15 @@ from typing import Any
 
 import polars
 
-from warmup import adapters, records
-from warmup.statistics import comparisons, power
+from warmup import files
+from warmup.job import run_job
+from warmup.statistics.effect import comparisons, power
 
 
 def main(job: Any) -> None:
     runs, settings = polars.read_parquet(job.input[0]), job.params.settings
-    records.write_table(comparisons.comparisons(runs, settings), *job.output.comparisons)
-    records.write_table(power.power_table(runs, settings), *job.output.power)
+    files.write_table(comparisons.comparisons(runs, settings), *job.output.comparisons)
+    files.write_table(power.power_table(runs, settings), *job.output.power)
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

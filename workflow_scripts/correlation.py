@@ -4,13 +4,14 @@ from typing import Any
 
 import polars
 
-from warmup import adapters, records
-from warmup.statistics import correlation
+from warmup import files
+from warmup.job import run_job
+from warmup.statistics.correlation import correlation
 
 
 def main(job: Any) -> None:
     runs, spikes = polars.read_parquet(job.input.runs), polars.read_parquet(job.input.spikes)
-    records.write_table(correlation.correlation_table(runs, spikes, job.params.settings), *job.output)
+    files.write_table(correlation.correlation_table(runs, spikes, job.params.settings), *job.output)
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

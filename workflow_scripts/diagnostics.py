@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from warmup import adapters, records
-from warmup.statistics import diagnostics
+from warmup import files
+from warmup.job import run_job
+from warmup.statistics.prediction import diagnostics
 
 
 def main(job: Any) -> None:
     folders = [Path(path).parent for path in job.input.log]
-    records.write_table(diagnostics.diagnostic_table(folders, job.params.settings), *job.output)
+    files.write_table(diagnostics.diagnostic_table(folders, job.params.settings), *job.output)
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

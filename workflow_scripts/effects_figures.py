@@ -4,9 +4,9 @@ from typing import Any
 
 import polars
 
-from warmup import adapters
+from warmup.job import run_job
 from warmup.plots import effects, effects_interactive, style
-from warmup.statistics import answers, methods
+from warmup.statistics.words import answers, methods
 
 
 def main(job: Any) -> None:
@@ -21,4 +21,4 @@ def main(job: Any) -> None:
     answers.write(methods.restructured_text(tables, words, statistics), paths["methods"])
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

@@ -4,15 +4,16 @@ from typing import Any
 
 import polars
 
-from warmup import adapters, records
-from warmup.statistics import leaderboard
+from warmup import files
+from warmup.job import run_job
+from warmup.statistics.prediction import leaderboard
 
 
 def main(job: Any) -> None:
     tables = [polars.read_parquet(path) for path in (job.input.runs, job.input.diagnostics, job.input.plateaus)]
     table, held_out = leaderboard.leaderboard(*tables, job.params.settings)
-    records.write_table(table, *job.output.leaderboard)
-    records.write_table(held_out, *job.output.held_out)
+    files.write_table(table, *job.output.leaderboard)
+    files.write_table(held_out, *job.output.held_out)
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

@@ -5,21 +5,22 @@ from typing import Any
 
 import polars
 
-from warmup import adapters, records
-from warmup.statistics import mechanism, spike_sources
+from warmup import files
+from warmup.job import run_job
+from warmup.statistics.mechanism import mechanism, spike_sources
 
 
 def main(job: Any) -> None:
     confidence = job.params.settings["confidence"]
     folders = [Path(path).parent for path in job.input.log]
-    records.write_table(mechanism.probe_curves(folders), job.output.curves)
-    records.write_table(mechanism.norm_curves(folders), job.output.norms)
-    records.write_table(mechanism.matrices(folders), job.output.matrices)
+    files.write_table(mechanism.probe_curves(folders), job.output.curves)
+    files.write_table(mechanism.norm_curves(folders), job.output.norms)
+    files.write_table(mechanism.matrices(folders), job.output.matrices)
     order = mechanism.entropy_order(folders)
-    records.write_table(order, *job.output.runs)
-    records.write_table(mechanism.order_summary(order, confidence), *job.output.order)
+    files.write_table(order, *job.output.runs)
+    files.write_table(mechanism.order_summary(order, confidence), *job.output.order)
     sources = spike_sources.spike_sources(polars.read_parquet(job.input.spikes), confidence)
-    records.write_table(sources, *job.output.sources)
+    files.write_table(sources, *job.output.sources)
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

@@ -4,13 +4,14 @@ from typing import Any
 
 import polars
 
-from warmup import adapters, records
-from warmup.statistics import mixed_model
+from warmup import files
+from warmup.job import run_job
+from warmup.statistics.effect import mixed_model
 
 
 def main(job: Any) -> None:
     runs = polars.read_parquet(job.input[0])
-    records.write_table(mixed_model.mixed_model(runs, job.params.settings), *job.output)
+    files.write_table(mixed_model.mixed_model(runs, job.params.settings), *job.output)
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

@@ -4,18 +4,20 @@ from typing import Any
 
 import polars
 
-from warmup import adapters, records
-from warmup.statistics import optimum, outcomes, plateau
+from warmup import files
+from warmup.job import run_job
+from warmup.statistics.base import outcomes
+from warmup.statistics.effect import optimum, plateau
 
 
 def main(job: Any) -> None:
     runs, settings = polars.read_parquet(job.input[0]), job.params.settings
-    records.write_table(outcomes.arms(runs, settings["outcome"], settings["confidence"]), *job.output.arms)
-    records.write_table(optimum.optima(runs, settings), *job.output.optima)
-    records.write_table(optimum.crossfit(runs, settings), *job.output.crossfit)
+    files.write_table(outcomes.arms(runs, settings["outcome"], settings["confidence"]), *job.output.arms)
+    files.write_table(optimum.optima(runs, settings), *job.output.optima)
+    files.write_table(optimum.crossfit(runs, settings), *job.output.crossfit)
     plateaus, regrets = plateau.plateaus(runs, settings)
-    records.write_table(plateaus, *job.output.plateaus)
-    records.write_table(regrets, *job.output.regrets)
+    files.write_table(plateaus, *job.output.plateaus)
+    files.write_table(regrets, *job.output.regrets)
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

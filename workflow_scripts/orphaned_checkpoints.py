@@ -3,8 +3,9 @@
 import logging
 from typing import Any
 
-from warmup import adapters, checkpoint_folders
 from warmup.errors import EnvironmentProblemError
+from warmup.job import run_job
+from warmup.training import checkpoint_folders
 
 logger = logging.getLogger("warmup")
 
@@ -24,4 +25,4 @@ def main(job: Any) -> None:
     logger.info("%d folders, %.1f MB, that no run of scale %s would resume from", len(found), total, job.params.scale)
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

@@ -5,8 +5,8 @@ from typing import Any
 
 import polars
 
-from warmup import adapters
 from warmup.cost import bill, page, reality, tables
+from warmup.job import run_job
 
 
 def main(job: Any) -> None:
@@ -18,4 +18,4 @@ def main(job: Any) -> None:
     print(page.text(choices["settings"]["scale"], rows, totals, measured), flush=True)
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

@@ -4,16 +4,17 @@ from typing import Any
 
 import polars
 
-from warmup import adapters, records
+from warmup import files
+from warmup.job import run_job
 from warmup.plots import style, theory
 from warmup.theory import plateau_heights
 
 
 def main(job: Any) -> None:
     arms, differences = plateau_heights.compare(polars.read_parquet(job.input.runs), job.params.settings)
-    records.write_table(arms, *job.output.arms)
-    records.write_table(differences, *job.output.differences)
+    files.write_table(arms, *job.output.arms)
+    files.write_table(differences, *job.output.differences)
     style.save(theory.plateau_heights(arms, differences, job.params.settings["labels"]), job.output.figure)
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

@@ -6,9 +6,10 @@ from typing import Any
 
 import polars
 
-from warmup import adapters, records
+from warmup import files
+from warmup.job import run_job
 from warmup.plots import pages
-from warmup.statistics import diagnostics, prediction
+from warmup.statistics.prediction import diagnostics, prediction
 
 
 def main(job: Any) -> None:
@@ -17,11 +18,11 @@ def main(job: Any) -> None:
     tables = {name: polars.read_parquet(getattr(job.input, name)) for name in names}
     folders = [Path(path).parent for path in job.input.log]
     found = prediction.predict(**tables, probes=diagnostics.diagnostic_table(folders, settings), settings=settings)
-    records.write_json({"predictions": found}, job.output.json)
-    records.write_table(prediction.table(found), *job.output.table)
+    files.write_json({"predictions": found}, job.output.json)
+    files.write_table(prediction.table(found), *job.output.table)
     pages.save(pages.predictions(found, settings["labels"]), job.output.page)
     for one in found:
         logging.getLogger("warmup").info(one["advice"])
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

@@ -4,7 +4,7 @@ from typing import Any
 
 import polars
 
-from warmup import adapters
+from warmup.job import run_job
 from warmup.plots import prediction, style
 
 
@@ -17,4 +17,4 @@ def main(job: Any) -> None:
     style.save_interactive(prediction.interactive(tables, labels), paths["interactive"])
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from warmup import adapters, preparation
+from warmup.data import preparation
+from warmup.job import run_job
 
 
 def main(job: Any) -> None:
@@ -11,4 +12,4 @@ def main(job: Any) -> None:
     preparation.prepare(settings, Path(job.output[0]).parent, settings["tokens_needed"])
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

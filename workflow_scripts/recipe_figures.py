@@ -4,7 +4,7 @@ from typing import Any
 
 import polars
 
-from warmup import adapters
+from warmup.job import run_job
 from warmup.plots import recipes, style
 
 
@@ -15,4 +15,4 @@ def main(job: Any) -> None:
         style.save(drawing, paths[name])
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

@@ -2,15 +2,17 @@
 
 from typing import Any
 
-from warmup import adapters, records, staleness
-from warmup.statistics import outcomes
+from warmup import files
+from warmup.job import run_job
+from warmup.provenance import staleness
+from warmup.statistics.base import outcomes
 
 
 def main(job: Any) -> None:
     settings = job.params.settings
     stale = staleness.stale_runs(settings["expected"])
     table = outcomes.runs_table(job.input, roles=settings["roles"], lineages=settings["lineages"], stale=stale)
-    records.write_table(table, *job.output)
+    files.write_table(table, *job.output)
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from warmup import adapters, records
+from warmup import files
+from warmup.job import run_job
 from warmup.plots import schedules, style
 
 
 def main(job: Any) -> None:
     style.save_interactive(schedules.gallery(job.params.settings), job.output.gallery)
-    records.write_table(schedules.common_recipe_table(), job.output.table)
+    files.write_table(schedules.common_recipe_table(), job.output.table)
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from warmup import adapters, setup_page
+from warmup.job import run_job
+from warmup.plots import setup_page
 
 
 def main(job: Any) -> None:
     setup_page.write(job.params.settings["settings"], job.output[0])
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

@@ -3,17 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from warmup import adapters, records
-from warmup.statistics import spikes
+from warmup import files
+from warmup.job import run_job
+from warmup.statistics.prediction import spikes
 
 
 def main(job: Any) -> None:
     settings = job.params.settings
     folders = [Path(path).parent for path in job.input.log]
     table = spikes.spike_table(folders, settings, job.threads)
-    records.write_table(table, *job.output.runs)
-    records.write_table(spikes.cell_spike_ratios(table, settings["confidence"]), *job.output.cells)
-    records.write_table(spikes.early_norms(folders, settings["figure_steps"]), job.output.early)
+    files.write_table(table, *job.output.runs)
+    files.write_table(spikes.cell_spike_ratios(table, settings["confidence"]), *job.output.cells)
+    files.write_table(spikes.early_norms(folders, settings["figure_steps"]), job.output.early)
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

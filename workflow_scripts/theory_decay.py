@@ -4,7 +4,7 @@ from typing import Any
 
 import polars
 
-from warmup import adapters
+from warmup.job import run_job
 from warmup.theory import study
 
 
@@ -13,4 +13,4 @@ def main(job: Any) -> None:
     study.save(study.quenches_and_decays(job.params.settings, known), dict(job.output.items()))
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

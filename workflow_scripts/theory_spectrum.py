@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from warmup import adapters
+from warmup.job import run_job
 from warmup.theory import study
 
 
@@ -10,4 +10,4 @@ def main(job: Any) -> None:
     study.save(study.spectra(job.params.settings), dict(job.output.items()))
 
 
-adapters.run(main, snakemake)
+run_job(main, snakemake)

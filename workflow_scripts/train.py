@@ -3,18 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-from warmup import adapters, startup
+from warmup.job import run_job
+from warmup.training import startup
 
 with startup.no_collection():
-    from warmup import training
+    from warmup.training import loop
 
 
 def main(job: Any) -> None:
-    training.run(
+    loop.run(
         settings=job.params.settings,
         data=Path(job.input.data).parent,
         folder=Path(job.output.summary).parent,
-        operation=training.Operation(
+        operation=loop.Operation(
             checkpoints=Path(job.resources.checkpoints),
             checkpoint_minutes=float(job.resources.checkpoint_minutes),
             checkpoint_steps=int(job.resources.checkpoint_steps) or None,
@@ -24,4 +25,4 @@ def main(job: Any) -> None:
 
 
 with startup.quick_exit():
-    adapters.run(main, snakemake)
+    run_job(main, snakemake)

@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from warmup import adapters, why
+from warmup.job import run_job
+from warmup.provenance import why
 
 
 def main(job: Any) -> None:
@@ -20,6 +21,6 @@ def main(job: Any) -> None:
 
 
 if "snakemake" in globals():
-    adapters.run(main, snakemake)
+    run_job(main, snakemake)
 elif __name__ == "__main__":
     sys.exit(why.main(sys.argv[1:]))

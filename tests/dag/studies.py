@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from warmup import why
+from warmup.provenance import why
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WORKFLOW = (

@@ -59,7 +59,7 @@ def test_the_runs_table_marks_stale_runs(study: Study) -> None:
 
 
 def test_touch_accepts_a_harmless_change(study: Study) -> None:
-    study.append("training.py", "EDITED = True")
+    study.append("training/loop.py", "EDITED = True")
     assert trainings(study.plan())
     assert snakemake(study, "--touch").returncode == 0
     plan = study.plan()

@@ -8,7 +8,7 @@ from typing import Any
 
 from dag.studies import CONFIGURATION, Study
 
-from warmup.checkpoints import Store
+from warmup.training.checkpoints import Store
 
 
 def snakemake(study: Study, target: str) -> str:
@@ -27,7 +27,7 @@ def checkpoint(study: Study, settings: dict[str, Any]) -> Path:
 def test_orphans_are_listed_then_removed_and_live_checkpoints_stay(study: Study) -> None:
     summary = json.loads(next((study.folder / "results").glob("*/runs/**/summary.json")).read_text())
     needed = checkpoint(study, {**summary["settings"], "code": summary["code"]})
-    orphan = checkpoint(study, {**summary["settings"], "code": {"warmup/training.py": "before an edit"}})
+    orphan = checkpoint(study, {**summary["settings"], "code": {"warmup/training/loop.py": "before an edit"}})
     said = snakemake(study, "orphaned_checkpoints")
     assert orphan.name in said and "architecture=" in said
     assert needed.name not in said

@@ -60,7 +60,7 @@ def test_the_style_of_figures_trains_nothing(study: Study) -> None:
 
 
 def test_the_statistics_of_the_optimum_rerun_from_there_on_and_train_nothing(study: Study) -> None:
-    study.append("statistics/optimum.py", EDIT)
+    study.append("statistics/effect/optimum.py", EDIT)
     found = rules(study.plan())
     assert "optima" in found
     assert not found & {"prepare_data", "check_models", "train", "probe_run", "runs_table", "spike_ratios"}
@@ -76,7 +76,7 @@ def test_code_that_only_mamba_uses_trains_mamba_alone(study: Study, module: str)
 
 
 def test_the_training_loop_trains_everything(study: Study) -> None:
-    study.append("training.py", EDIT)
+    study.append("training/loop.py", EDIT)
     plan = study.plan()
     assert len(trainings(plan)) == RUNS
     assert "prepare_data" not in rules(plan)
@@ -89,12 +89,12 @@ def test_an_edited_schedule_trains_only_recipes_that_use_it(study: Study) -> Non
 
 def test_code_that_no_run_uses_trains_nothing(study: Study) -> None:
     unused = ["schedules/inverse_square_root.py", "optimizers/adamw2.py", "architectures/families/rwkv.py"]
-    for module in [*unused, "kernels/wkv.py", "tasks/forecasting.py", "tasks/sources/etth1.py"]:
+    for module in [*unused, "kernels/wkv.py", "tasks/forecasting.py", "data/sources/etth1.py"]:
         study.append(module, EDIT)
     assert trainings(study.plan()) == []
 
 
-@pytest.mark.parametrize("module", ["tasks/sources/sklearn_digits.py", "tasks/classification.py"])
+@pytest.mark.parametrize("module", ["data/sources/sklearn_digits.py", "tasks/classification.py"])
 def test_an_edited_data_loader_trains_only_its_task(study: Study, module: str) -> None:
     study.append(module, EDIT)
     plan = study.plan()
@@ -194,9 +194,9 @@ def test_deleting_a_file_of_a_run_trains_that_run_alone(study: Study, name: str)
 
 
 def test_an_edit_reverted_before_anything_ran_reruns_nothing(study: Study) -> None:
-    path = study.folder / "workflow_scripts/warmup/training.py"
+    path = study.folder / "workflow_scripts/warmup/training/loop.py"
     original = path.read_text()
-    study.append("training.py", EDIT)
+    study.append("training/loop.py", EDIT)
     assert len(trainings(study.plan())) == RUNS
     path.write_text(original)
     assert study.plan().jobs == []

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from warmup import grid, training
+from warmup.config import grid
+from warmup.training import loop
 
 KILLS_PER_ARCHITECTURE = 15
 CHECKPOINT_STEPS = 3
@@ -71,7 +72,7 @@ def test_a_preempted_run_checkpoints_and_says_so_by_its_exit_code(
 
 
 def train(settings: dict[str, Any], data: Path, folder: Path, checkpoint_steps: int | None = CHECKPOINT_STEPS) -> None:
-    training.run(settings, data, folder / "run", training.Operation(folder / "checkpoints", 10, checkpoint_steps, 60))
+    loop.run(settings, data, folder / "run", loop.Operation(folder / "checkpoints", 10, checkpoint_steps, 60))
 
 
 def forked(work: Callable[[], None]) -> int:

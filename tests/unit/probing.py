@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModel
 
 from warmup import registry
 from warmup.architectures import layers, model
-from warmup.configuration import complete, schema
+from warmup.config.configuration import complete, schema
 from warmup.probes import _capture
 from warmup.probes._look import Look
 

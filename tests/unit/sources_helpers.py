@@ -17,7 +17,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from PIL import Image
 
-from warmup.preparation import prepare
+from warmup.data.preparation import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS: dict[str, dict[str, Any]] = {

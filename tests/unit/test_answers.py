@@ -6,11 +6,13 @@ import docutils.core
 import numpy
 import polars
 import pytest
+from known_truth.simulation import Design, planted_optimum, runs
 from statistics_settings import statistics
 
 from warmup.plots import effects
-from warmup.statistics import answers, comparisons, methods, mixed_model, optimum, outcomes, plateau, power
-from warmup.statistics.simulation import Design, planted_optimum, runs
+from warmup.statistics.base import outcomes
+from warmup.statistics.effect import comparisons, mixed_model, optimum, plateau, power
+from warmup.statistics.words import answers, methods
 
 WARMUPS = (0.0, 0.02, 0.1, 0.3)
 WORDS = {

@@ -11,8 +11,9 @@ import torch
 from transformers import AutoConfig
 from transformers.activations import ACT2FN
 
-from warmup import configuration, registry
+from warmup import registry
 from warmup.architectures import checks, families, layers, model, roles
+from warmup.config import configuration
 from warmup.errors import ConfigurationError
 from warmup.tasks import classification, forecasting, language
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from warmup import checkpoint_folders, checkpoints
 from warmup.errors import EnvironmentProblemError
+from warmup.training import checkpoint_folders, checkpoints
 
 SETTINGS: dict[str, Any] = {
     "coordinates": {"scale": "tiny", "architecture": "gpt2", "seed": "0"},

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from warmup import configuration, grid
 from warmup.architectures import checks
+from warmup.config import configuration, grid
 from warmup.errors import ConfigurationError
 
 

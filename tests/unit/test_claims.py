@@ -6,15 +6,18 @@ from typing import Any
 import numpy as np
 import polars
 import pytest
-import synthetic_study as synthetic
 import yaml
+from known_truth import trained_tables as synthetic
 from scipy import stats
 
-from warmup import configuration
-from warmup.claim_tables import claim_tables
+from warmup.config import configuration
+from warmup.config.claim_tables import claim_tables
 from warmup.errors import ConfigurationError
-from warmup.statistics import claims, comparisons, correlation, leaderboard, plateau, spikes
-from warmup.statistics.claims import CONTRADICTED, INCONCLUSIVE, NOT_TESTABLE, SUPPORTED, Measured
+from warmup.statistics.correlation import correlation
+from warmup.statistics.effect import comparisons, plateau
+from warmup.statistics.prediction import leaderboard, spikes
+from warmup.statistics.words import claims
+from warmup.statistics.words.claims import CONTRADICTED, INCONCLUSIVE, NOT_TESTABLE, SUPPORTED, Measured
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = {"scale": "laptop", "study": "warmup", "confidence": 0.95}

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from warmup import adapters, provenance
 from warmup.errors import StaleResultError
+from warmup.job import refuse_changed_code, run_job
+from warmup.provenance import closure
 
 
 def job(code: dict[str, str]) -> Any:
@@ -17,19 +18,19 @@ def job(code: dict[str, str]) -> Any:
 
 def test_the_code_that_was_digested_is_run() -> None:
     ran = []
-    adapters.run(ran.append, job(provenance.code("warmup/adapters.py")))
+    run_job(ran.append, job(closure.code("warmup/job.py")))
     assert len(ran) == 1
 
 
 def test_code_that_changed_since_is_refused_by_name(caplog: pytest.LogCaptureFixture) -> None:
-    code = {**provenance.code("warmup/adapters.py"), "warmup/errors.py": "something else"}
+    code = {**closure.code("warmup/job.py"), "warmup/errors.py": "something else"}
     with pytest.raises(StaleResultError, match=r"\(warmup/errors\.py\); start Snakemake again"):
-        adapters.refuse_changed_code(job(code))
+        refuse_changed_code(job(code))
     ran: list[Any] = []
     with caplog.at_level(logging.ERROR), pytest.raises(SystemExit):
-        adapters.run(ran.append, job(code))
+        run_job(ran.append, job(code))
     assert ran == []
 
 
 def test_a_rule_without_recorded_code_is_not_checked() -> None:
-    adapters.refuse_changed_code(SimpleNamespace(params={}))
+    refuse_changed_code(SimpleNamespace(params={}))

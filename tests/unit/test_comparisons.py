@@ -4,13 +4,13 @@ from typing import Any
 
 import polars
 import pytest
+from known_truth.simulation import Design, planted_optimum, runs
 from scipy import stats
 from statistics_settings import statistics
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from warmup.statistics.comparisons import comparisons
-from warmup.statistics.simulation import Design, planted_optimum, runs
+from warmup.statistics.effect.comparisons import comparisons
 
 WARMUPS = (0.0, 0.02, 0.1, 0.3)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from warmup import provenance
+from warmup.provenance import closure
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = sorted(path.stem for path in (ROOT / "envs").glob("*.yaml"))
@@ -64,7 +64,7 @@ def scripts() -> dict[str, set[str]]:
 def third_party(script: str) -> dict[str, str]:
     """{top-level module: file that imports it} over everything a script can import, lazily or not."""
     found = {}
-    for relative in provenance.code(script):
+    for relative in closure.code(script):
         path = ROOT / "workflow_scripts" / relative
         if path.suffix != ".py":
             continue

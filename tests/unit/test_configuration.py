@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from warmup import configuration, grid
+from warmup.config import configuration, grid
 from warmup.errors import ConfigurationError
 
 SHIPPED_SCALES = ("laptop", "workstation", "paper")

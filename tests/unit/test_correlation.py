@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import polars
 import pytest
-import synthetic_study as synthetic
+from known_truth import trained_tables as synthetic
 from scipy import stats
 
-from warmup.statistics import association, correlation, correlation_coverage
-from warmup.statistics import correlation_methods as methods
-from warmup.statistics.intervals import CANNOT_SAY
+from warmup.statistics.base.intervals import CANNOT_SAY
+from warmup.statistics.correlation import association, correlation, coverage
+from warmup.statistics.correlation import methods as methods
 
 SETTINGS: dict[str, Any] = {
     "outcome": "best_validation_loss",
@@ -279,7 +279,7 @@ def test_fisher_over_clusters_covers_and_permutation_keeps_its_size(clusters: in
     points, _ = correlation.design(synthetic.runs(design, rng), synthetic.spike_ratios(design, rng), SETTINGS)
     more = SETTINGS | {"cluster_replicates": 1000, "icc": 0.9}
     for measure in ("pearson", "spearman"):
-        found = correlation_coverage.clusters(measure, points, more, rng)
+        found = coverage.clusters(measure, points, more, rng)
         cautious = found[measure, "fisher_clusters"]
         assert cautious["coverage"] + 2 * cautious["coverage_error"] >= 0.93
         test = found[measure, "permutation"]

@@ -9,8 +9,9 @@ import torch
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
-from warmup import configuration, grid, registry
+from warmup import registry
 from warmup.architectures import model
+from warmup.config import configuration, grid
 from warmup.cost import bill, expected_data, network, page, reality, study, tables
 from warmup.errors import ConfigurationError
 
@@ -221,7 +222,7 @@ def test_an_unknown_device_is_refused_with_the_known_ones() -> None:
 @pytest.mark.parametrize("task", ["language", "images", "series"])
 @pytest.mark.parametrize("scale", ["laptop"])
 def test_expected_shapes_are_those_of_the_prepared_data(scale: str, task: str, tmp_path: Path) -> None:
-    from warmup import preparation
+    from warmup.data import preparation
 
     chosen = settings(scale)
     entry = chosen["tasks"][task]

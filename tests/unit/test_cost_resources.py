@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from warmup import configuration, grid
-from warmup.cost import exhaustion, resources
+from warmup.cluster import exhaustion
+from warmup.config import configuration, grid
+from warmup.cost import resources
 
 ROOT = Path(__file__).resolve().parents[2]
 

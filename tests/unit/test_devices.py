@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from warmup import devices
+from warmup.cluster import devices
 from warmup.errors import EnvironmentProblemError
 
 UUIDS = [f"GPU-{letter * 8}-0000-0000-0000-000000000000" for letter in "abc"]
@@ -48,7 +48,7 @@ def hold(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
     started: list[subprocess.Popen] = []
 
     def start(seconds: float, visible: str | None = None) -> subprocess.Popen:
-        environment = dict(os.environ, PYTHONPATH=str(Path(devices.__file__).parents[1]))
+        environment = dict(os.environ, PYTHONPATH=str(Path(devices.__file__).parents[2]))
         if visible is not None:
             environment["CUDA_VISIBLE_DEVICES"] = visible
         command = [sys.executable, "-c", HOLDER, str(tmp_path / "leases"), str(seconds)]
@@ -109,7 +109,7 @@ for _ in range(5):
 """
     marks = tmp_path / "marks"
     marks.mkdir()
-    environment = dict(os.environ, PYTHONPATH=str(Path(devices.__file__).parents[1]))
+    environment = dict(os.environ, PYTHONPATH=str(Path(devices.__file__).parents[2]))
     command = [sys.executable, "-c", script, str(tmp_path / "leases"), str(marks)]
     jobs = [subprocess.Popen(command, env=environment) for _ in range(20)]
     assert [job.wait(timeout=300) for job in jobs] == [0] * 20
@@ -180,6 +180,6 @@ def test_numbers_serve_where_uuids_cannot_be_listed(monkeypatch: pytest.MonkeyPa
 
 
 def test_leasing_does_not_import_torch() -> None:
-    environment = dict(os.environ, PYTHONPATH=str(Path(devices.__file__).parents[1]))
+    environment = dict(os.environ, PYTHONPATH=str(Path(devices.__file__).parents[2]))
     code = "import sys; from warmup import devices; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

@@ -8,9 +8,9 @@ import numpy as np
 import polars
 import pytest
 import torch
-from synthetic_study import write_run
+from known_truth.trained_tables import write_run
 
-from warmup.statistics import diagnostics
+from warmup.statistics.prediction import diagnostics
 
 STEPS = 400
 SETTINGS: dict[str, Any] = {

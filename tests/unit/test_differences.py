@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from warmup.differences import differences, fingerprint
+from warmup.provenance.differences import differences, fingerprint
 
 SETTINGS: dict[str, Any] = {
     "coordinates": {"scale": "tiny", "architecture": "gpt2", "task": "language", "recipe": "adamw", "seed": "0"},
@@ -14,7 +14,7 @@ SETTINGS: dict[str, Any] = {
     "data": {"sequence_length": 64},
     "recipe": {"weight_decay": 0.1, "betas": [0.9, 0.95], "clip": None},
     "training": {"steps": 200},
-    "code": {"train.py": "a1", "warmup/training.py": "b2"},
+    "code": {"train.py": "a1", "warmup/training/loop.py": "b2"},
 }
 
 
@@ -43,7 +43,7 @@ def changed(**sections: Any) -> dict[str, Any]:
         (changed(training={"steps": 300}), ["training: steps 200 -> 300"]),
         (changed(task={"sequence_length": 32}, data={"sequence_length": 32}),
          ["task language: sequence_length 64 -> 32"]),
-        (changed(code={"warmup/training.py": "b3"}), ["warmup/training.py changed"]),
+        (changed(code={"warmup/training/loop.py": "b3"}), ["warmup/training/loop.py changed"]),
         (changed(code={"warmup/new.py": "c"}), ["warmup/new.py is now used"]),
         (changed(code={"train.py": ...}), ["train.py is no longer used"]),
         (changed(recipe={"weight_decay": 0}, code={"train.py": "z"}),

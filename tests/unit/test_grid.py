@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as some
 
-from warmup import configuration, feasibility, grid
+from warmup.config import configuration, feasibility, grid
 
 
 def test_the_paper_scale_is_four_architectures_seven_warmups_three_tasks_ten_seeds(config: dict[str, Any]) -> None:

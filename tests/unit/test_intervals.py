@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from warmup.statistics import intervals
+from warmup.statistics.base import intervals
 
 SAMPLE = [0.31, -0.12, 0.44, 0.05, 0.27, 0.19, -0.03]
 

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import polars
 import pytest
-import synthetic_study as synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_truth import trained_tables as synthetic
 
-from warmup.statistics import leaderboard, maps, plateau, predictors
-from warmup.statistics.intervals import CANNOT_SAY
+from warmup.statistics.base.intervals import CANNOT_SAY
+from warmup.statistics.effect import plateau
+from warmup.statistics.prediction import leaderboard, maps, predictors
 
 SETTINGS: dict[str, Any] = {
     "outcome": "best_validation_loss",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from warmup import leftovers
+from warmup.cluster import leftovers
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warmup.plots import mechanism as drawings
-from warmup.statistics import mechanism, spike_sources
+from warmup.statistics.mechanism import mechanism, spike_sources
 
 STEPS = 200
 PROBED = sorted({*range(40), *range(40, STEPS, 6)})

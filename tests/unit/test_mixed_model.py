@@ -3,11 +3,11 @@
 import numpy
 import polars
 import pytest
+from known_truth.simulation import GRID, Design, planted_optimum, runs
 from statistics_settings import statistics
 
-from warmup.statistics import mixed_model
-from warmup.statistics.outcomes import with_outcome
-from warmup.statistics.simulation import GRID, Design, planted_optimum, runs
+from warmup.statistics.base.outcomes import with_outcome
+from warmup.statistics.effect import mixed_model
 
 WARMUPS = (0.0, 0.02, 0.1, 0.3)
 SETTINGS = statistics(bootstrap={"resamples": 400, "seed": 1})

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from warmup import registry, spectral_norm
+from warmup import registry
+from warmup.architectures import spectral_norm
 from warmup.errors import ConfigurationError
 from warmup.optimizers import adamw, adamw2, gi_adam, radam, schedule_free
 

@@ -3,12 +3,12 @@
 import numpy
 import polars
 import pytest
+from known_truth.simulation import GRID, Design, draw, planted_optimum, runs
 from statistics_settings import statistics
 
-from warmup.statistics import optimum, smooth
-from warmup.statistics.outcomes import cells
-from warmup.statistics.pairing import paired_errors
-from warmup.statistics.simulation import GRID, Design, draw, planted_optimum, runs
+from warmup.statistics.base.outcomes import cells
+from warmup.statistics.base.pairing import paired_errors
+from warmup.statistics.effect import optimum, smooth
 
 
 def study(best: float, strength: float = 0.3, seeds: int = 6, sd: float = 0.01, **changes: object) -> polars.DataFrame:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy
 import polars
 import pytest
+from known_truth.simulation import Design, runs
 from scipy import stats
 
 from warmup.errors import DataError
-from warmup.statistics import outcomes
-from warmup.statistics.simulation import Design, runs
+from warmup.statistics.base import outcomes
 
 
 def summary(**changes: Any) -> dict[str, Any]:

@@ -7,14 +7,14 @@ import polars
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_truth.simulation import Design, planted_optimum, runs
 from scipy import stats
 from statistics_settings import statistics
 
-from warmup.statistics import plateau
-from warmup.statistics.intervals import all_pairs, max_t
-from warmup.statistics.outcomes import cells
-from warmup.statistics.pairing import arm_variances, null_distribution, paired_errors, residual_mean_square
-from warmup.statistics.simulation import Design, planted_optimum, runs
+from warmup.statistics.base.intervals import all_pairs, max_t
+from warmup.statistics.base.outcomes import cells
+from warmup.statistics.base.pairing import arm_variances, null_distribution, paired_errors, residual_mean_square
+from warmup.statistics.effect import plateau
 
 LAPTOP = (0.0, 0.02, 0.1, 0.3)
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars
 import pytest
 
-from warmup.statistics import outcomes
+from warmup.statistics.base import outcomes
 from warmup.theory import plateau_heights
 from warmup.theory.heights import families
 

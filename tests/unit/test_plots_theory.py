@@ -11,7 +11,8 @@ from test_plateau_heights import compare as compare_heights
 from test_plateau_heights import runs as height_runs
 from theory_landscapes import ROOT, section
 
-from warmup import configuration, registry
+from warmup import registry
+from warmup.config import configuration
 from warmup.plots import schedules, style, theory
 from warmup.theory import study
 

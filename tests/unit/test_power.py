@@ -3,13 +3,13 @@
 import numpy
 import polars
 import pytest
+from known_truth.simulation import Design, runs
 from statistics_settings import statistics
 from statsmodels.stats.power import TTestPower
 
-from warmup.statistics.outcomes import cells
-from warmup.statistics.pairing import PairedErrors, paired_errors
-from warmup.statistics.power import detectable_gap, power_table, seeds_for
-from warmup.statistics.simulation import Design, runs
+from warmup.statistics.base.outcomes import cells
+from warmup.statistics.base.pairing import PairedErrors, paired_errors
+from warmup.statistics.effect.power import detectable_gap, power_table, seeds_for
 
 WARMUPS = (0.0, 0.02, 0.1, 0.3)
 PILOT = {"target": 0.8, "pilots": {"t0": {"sd": 0.02, "correlation": 0.5}}}

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import polars
 import pytest
-import synthetic_study as synthetic
+from known_truth import trained_tables as synthetic
 
-from warmup import records
-from warmup.statistics import leaderboard, maps, plateau, prediction, predictors
-from warmup.statistics.intervals import CANNOT_SAY
+from warmup import files
+from warmup.statistics.base.intervals import CANNOT_SAY
+from warmup.statistics.effect import plateau
+from warmup.statistics.prediction import leaderboard, maps, prediction, predictors
 
 SETTINGS: dict[str, Any] = {
     "outcome": "best_validation_loss",
@@ -89,12 +90,12 @@ def test_every_candidate_s_prediction_is_listed(one: dict[str, Any]) -> None:
 
 
 def test_predictions_are_json_and_a_table(one: dict[str, Any], tmp_path: Any) -> None:
-    records.write_json({"predictions": [one]}, tmp_path / "predictions.json")
+    files.write_json({"predictions": [one]}, tmp_path / "predictions.json")
     assert json.loads((tmp_path / "predictions.json").read_text())["predictions"][0]["advice"] == one["advice"]
     table = prediction.table([one])
     assert table["predicted"][0] == one["predicted"]
     assert table["record_regret"][0] == one["record"]["regret"]
-    records.write_table(table, tmp_path / "predictions.parquet", tmp_path / "predictions.csv")
+    files.write_table(table, tmp_path / "predictions.parquet", tmp_path / "predictions.csv")
 
 
 def test_without_a_useful_diagnostic_the_best_constant_is_advised() -> None:

@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 import polars
 import pytest
-import synthetic_study as synthetic
+from known_truth import trained_tables as synthetic
 
 from warmup.plots import pages, prediction, style
-from warmup.statistics import claims, correlation, leaderboard, optimum, plateau, spikes
+from warmup.statistics.correlation import correlation
+from warmup.statistics.effect import optimum, plateau
+from warmup.statistics.prediction import leaderboard, spikes
+from warmup.statistics.words import claims
 
 SETTINGS: dict[str, Any] = {
     "outcome": "best_validation_loss",

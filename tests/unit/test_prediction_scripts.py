@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import polars
 import pytest
-import synthetic_study as synthetic
+from known_truth import trained_tables as synthetic
 
-from warmup import configuration, records
-from warmup.claim_tables import claim_tables
-from warmup.statistics import comparisons, optimum, outcomes, plateau
+from warmup import files
+from warmup.config import configuration
+from warmup.config.claim_tables import claim_tables
+from warmup.statistics.base import outcomes
+from warmup.statistics.effect import comparisons, optimum, plateau
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow_scripts"
 NEEDS = {"gpt2": 0.1, "mamba": 0.0, "jamba": 0.03, "rwkv": 0.01, "other": 0.05}
@@ -107,7 +109,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frames = {"runs": runs, "plateaus": plateaus, "regrets": regrets}
     frames |= {"optima": optimum.optima(runs, STATISTICS), "comparisons": comparisons.comparisons(runs, STATISTICS)}
     for name, frame in frames.items():
-        records.write_table(frame, at / f"{name}.parquet")
+        files.write_table(frame, at / f"{name}.parquet")
 
     def table(name: str) -> str:
         return str(at / f"{name}.parquet")

@@ -7,8 +7,7 @@ import pytest
 import torch
 from probing import Wrapped, backbone, built, language_task, look_at, probe_settings, values
 
-from warmup import spectral_norm
-from warmup.architectures import roles
+from warmup.architectures import roles, spectral_norm
 from warmup.architectures.projections import attention_projections
 from warmup.optimizers import adamw2
 from warmup.probes import gradients, spectra, updates

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from warmup import provenance, registry
+from warmup import registry
 from warmup.errors import ConfigurationError, UserError
+from warmup.provenance import closure
 
 Write = Callable[..., Path]
 
@@ -21,15 +22,15 @@ def write(tmp_path: Path) -> Iterator[Write]:
         for path, text in files.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(textwrap.dedent(text))
-        provenance.forget()
+        closure.forget()
         return root
 
     yield writing
-    provenance.forget()
+    closure.forget()
 
 
-def closure(root: Path, script: str = "train.py", **choices: list[str]) -> list[str]:
-    return list(provenance.code(root / script, {name.replace("__", "."): names for name, names in choices.items()}))
+def files_of(root: Path, script: str = "train.py", **choices: list[str]) -> list[str]:
+    return list(closure.code(root / script, {name.replace("__", "."): names for name, names in choices.items()}))
 
 
 PACKAGE = {
@@ -59,7 +60,7 @@ SCHEDULES = ["warmup/schedules/__init__.py", "warmup/schedules/_shared.py"]
 
 def test_the_closure_holds_what_is_imported_with_the_packages_on_the_way(write: Write) -> None:
     root = write(PACKAGE)
-    assert closure(root, "plot.py") == [
+    assert files_of(root, "plot.py") == [
         "plot.py",
         "warmup/__init__.py",
         "warmup/plots/__init__.py",
@@ -69,33 +70,33 @@ def test_the_closure_holds_what_is_imported_with_the_packages_on_the_way(write: 
 
 def test_a_package_chosen_by_name_is_narrowed_to_the_choice(write: Write) -> None:
     root = write(PACKAGE)
-    found = closure(root, schedules=["cosine"])
+    found = files_of(root, schedules=["cosine"])
     assert found == [*TRAINING, *SCHEDULES, "warmup/schedules/cosine.py", "warmup/training.py"]
 
 
 def test_what_a_chosen_module_imports_counts_too(write: Write) -> None:
     root = write(PACKAGE)
-    found = closure(root, schedules=["linear"])
+    found = files_of(root, schedules=["linear"])
     assert {"warmup/schedules/linear.py", "warmup/schedules/helper.py"} <= set(found)
     assert "warmup/schedules/cosine.py" not in found
 
 
 def test_a_package_without_a_choice_counts_whole(write: Write) -> None:
     root = write(PACKAGE)
-    assert {path for path in closure(root) if "/schedules/" in path} == {
+    assert {path for path in files_of(root) if "/schedules/" in path} == {
         path for path in PACKAGE if "/schedules/" in path
     }
 
 
 def test_no_choice_is_not_the_same_as_choosing_nothing(write: Write) -> None:
     root = write(PACKAGE)
-    assert [path for path in closure(root, schedules=[]) if "/schedules/" in path] == []
+    assert [path for path in files_of(root, schedules=[]) if "/schedules/" in path] == []
 
 
 def test_an_unknown_choice_names_the_known(write: Write) -> None:
     root = write(PACKAGE)
     with pytest.raises(ConfigurationError, match=r"'cosin' is not known; known are cosine, helper, linear"):
-        closure(root, schedules=["cosin"])
+        files_of(root, schedules=["cosin"])
 
 
 @pytest.mark.parametrize(
@@ -118,10 +119,10 @@ def test_an_unknown_choice_names_the_known(write: Write) -> None:
 )
 def test_every_spelling_of_an_import_is_followed(write: Write, text: str) -> None:
     root = write(PACKAGE | {"train.py": text})
-    found = closure(root, schedules=["cosine"])
+    found = files_of(root, schedules=["cosine"])
     assert "warmup/schedules/cosine.py" in found
     assert "warmup/schedules/linear.py" not in found
-    assert provenance.doubts(root / "train.py", {"schedules": ["cosine"]}) == []
+    assert closure.doubts(root / "train.py", {"schedules": ["cosine"]}) == []
 
 
 @pytest.mark.parametrize(
@@ -140,15 +141,15 @@ def test_an_import_that_cannot_be_read_counts_the_whole_package_and_is_said(
     write: Write, text: str, reason: str
 ) -> None:
     root = write(PACKAGE | {"train.py": text})
-    assert set(closure(root, schedules=["cosine"])) == set(PACKAGE) - {"plot.py"}
-    (doubt,) = provenance.doubts(root / "train.py")
+    assert set(files_of(root, schedules=["cosine"])) == set(PACKAGE) - {"plot.py"}
+    (doubt,) = closure.doubts(root / "train.py")
     assert doubt.startswith("train.py, line ") and reason in doubt
 
 
 def test_a_dynamic_import_with_a_known_package_counts_that_package(write: Write) -> None:
     root = write(PACKAGE | {"train.py": 'import importlib\nimportlib.import_module(f"warmup.schedules.{x}")'})
-    assert set(closure(root)) == {"train.py", "warmup/__init__.py"} | {p for p in PACKAGE if "/schedules/" in p}
-    (doubt,) = provenance.doubts(root / "train.py")
+    assert set(files_of(root)) == {"train.py", "warmup/__init__.py"} | {p for p in PACKAGE if "/schedules/" in p}
+    (doubt,) = closure.doubts(root / "train.py")
     assert doubt == "train.py, line 2: dynamic import; all of warmup.schedules counts"
 
 
@@ -164,20 +165,20 @@ def test_a_relative_dynamic_import_counts_its_own_package(write: Write) -> None:
             """,
         }
     )
-    assert {p for p in PACKAGE if "/schedules/" in p} < set(closure(root))
-    assert "warmup/plots/curves.py" not in closure(root)
+    assert {p for p in PACKAGE if "/schedules/" in p} < set(files_of(root))
+    assert "warmup/plots/curves.py" not in files_of(root)
 
 
 def test_importing_a_library_by_name_counts_nothing(write: Write) -> None:
     root = write(PACKAGE | {"train.py": 'import importlib\nimportlib.import_module(f"transformers.models.{x}")'})
-    assert closure(root) == ["train.py"]
-    assert provenance.doubts(root / "train.py") == []
+    assert files_of(root) == ["train.py"]
+    assert closure.doubts(root / "train.py") == []
 
 
 def test_a_star_import_counts_the_whole_package_and_is_said(write: Write) -> None:
     root = write(PACKAGE | {"train.py": "from warmup.schedules import *\nfrom numpy import *"})
-    assert {p for p in PACKAGE if "/schedules/" in p} < set(closure(root))
-    assert provenance.doubts(root / "train.py") == [
+    assert {p for p in PACKAGE if "/schedules/" in p} < set(files_of(root))
+    assert closure.doubts(root / "train.py") == [
         "train.py, line 1: star import of warmup.schedules; all of warmup.schedules counts"
     ]
 
@@ -191,10 +192,10 @@ def test_loading_from_a_package_that_is_not_literal_counts_every_registered_pack
             "warmup/probes/spectra.py": "",
         }
     )
-    found = closure(root, probes=["attention"])
+    found = files_of(root, probes=["attention"])
     assert {"warmup/probes/attention.py", "warmup/schedules/linear.py"} <= set(found)
     assert "warmup/probes/spectra.py" not in found
-    assert provenance.doubts(root / "train.py", {"probes": ["attention"]}) == [
+    assert closure.doubts(root / "train.py", {"probes": ["attention"]}) == [
         "train.py, line 2: registry.load of a package that is not a literal"
     ]
 
@@ -213,7 +214,7 @@ def test_relative_imports_are_resolved(write: Write) -> None:
             "warmup/a/far.py": "",
         }
     )
-    assert {path.removeprefix("warmup/") for path in closure(root)} == {
+    assert {path.removeprefix("warmup/") for path in files_of(root)} == {
         "train.py", "__init__.py", "top.py", "a/__init__.py", "a/side.py", "a/b/c.py", "a/b/d.py", "a/near.py"
     }  # fmt: skip
 
@@ -221,13 +222,13 @@ def test_relative_imports_are_resolved(write: Write) -> None:
 def test_an_import_for_type_checking_only_does_not_count(write: Write) -> None:
     text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import warmup.numbers\nelse:\n    import plot"
     root = write(PACKAGE | {"train.py": text})
-    assert "warmup/numbers.py" not in closure(root)
-    assert "warmup/plots/curves.py" in closure(root)
+    assert "warmup/numbers.py" not in files_of(root)
+    assert "warmup/plots/curves.py" in files_of(root)
 
 
 def test_a_cycle_of_imports_ends(write: Write) -> None:
     root = write({"train.py": "import a", "a.py": "import b", "b.py": "import a"})
-    assert closure(root) == ["a.py", "b.py", "train.py"]
+    assert files_of(root) == ["a.py", "b.py", "train.py"]
 
 
 def test_a_data_file_named_beside_its_module_counts(write: Write) -> None:
@@ -238,29 +239,29 @@ def test_a_data_file_named_beside_its_module_counts(write: Write) -> None:
         "warmup/other.c": "int y;",
     }
     root = write(files)
-    before = provenance.code(root / "plot.py")
+    before = closure.code(root / "plot.py")
     assert "warmup/scan.c" in before and "warmup/other.c" not in before
     write({"warmup/scan.c": "int z;"})
-    after = provenance.code(root / "plot.py")
+    after = closure.code(root / "plot.py")
     assert {path for path in after if after[path] != before[path]} == {"warmup/scan.c"}
 
 
 def test_an_edit_changes_the_digest_of_its_file_alone(write: Write) -> None:
     root = write(PACKAGE)
-    before = provenance.code(root / "train.py")
+    before = closure.code(root / "train.py")
     write({"warmup/numbers.py": "# one half\nhalf = 0.50"})
-    assert provenance.code(root / "train.py") == before
+    assert closure.code(root / "train.py") == before
     write({"warmup/numbers.py": "half = 0.51"})
-    after = provenance.code(root / "train.py")
+    after = closure.code(root / "train.py")
     assert {path for path in after if after[path] != before[path]} == {"warmup/numbers.py"}
 
 
 def test_docstrings_count_where_the_closure_reads_them(write: Write) -> None:
     root = write(PACKAGE | {"plot.py": "from warmup import numbers\nprint(numbers.__doc__)"})
-    training, plot = provenance.code(root / "train.py"), provenance.code(root / "plot.py")
+    training, plot = closure.code(root / "train.py"), closure.code(root / "plot.py")
     write({"warmup/numbers.py": '"""Numbers."""\nhalf = 0.5'})
-    assert provenance.code(root / "train.py") == training
-    assert provenance.code(root / "plot.py") != plot
+    assert closure.code(root / "train.py") == training
+    assert closure.code(root / "plot.py") != plot
 
 
 def test_annotations_count_where_the_closure_reads_them(write: Write) -> None:
@@ -268,88 +269,88 @@ def test_annotations_count_where_the_closure_reads_them(write: Write) -> None:
     root = write(
         PACKAGE | typed | {"plot.py": "import typing\nfrom warmup import numbers\ntyping.get_type_hints(numbers)"}
     )
-    training, plot = provenance.code(root / "train.py"), provenance.code(root / "plot.py")
+    training, plot = closure.code(root / "train.py"), closure.code(root / "plot.py")
     write({"warmup/numbers.py": "def half(x: float): return x / 2"})
-    assert provenance.code(root / "train.py") == training
-    assert provenance.code(root / "plot.py") != plot
+    assert closure.code(root / "train.py") == training
+    assert closure.code(root / "plot.py") != plot
 
 
 def test_one_process_sees_one_state_of_the_code(write: Write) -> None:
     root = write(PACKAGE)
-    before = provenance.code(root / "train.py")
+    before = closure.code(root / "train.py")
     (root / "warmup/numbers.py").write_text("half = 0.7")
-    assert provenance.code(root / "train.py") == before
+    assert closure.code(root / "train.py") == before
 
 
 def test_files_that_changed_since_they_were_digested_are_named(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write(PACKAGE | {"warmup/numbers.py": 'half = open("half.txt")', "warmup/half.txt": "0.5"})
-    monkeypatch.setattr(provenance, "ROOT", root)
-    code = provenance.code(root / "train.py")
-    assert provenance.changed(code) == []
+    monkeypatch.setattr(closure, "ROOT", root)
+    code = closure.code(root / "train.py")
+    assert closure.changed(code) == []
     write({"warmup/training.py": f"# a comment\n{(root / 'warmup/training.py').read_text()}"})
-    assert provenance.changed(code) == []
+    assert closure.changed(code) == []
     write({"warmup/training.py": "main = print", "warmup/half.txt": "0.6"})
     (root / "warmup/schedules/cosine.py").unlink()
-    provenance.forget()
-    assert provenance.changed(code) == ["warmup/half.txt", "warmup/schedules/cosine.py", "warmup/training.py"]
+    closure.forget()
+    assert closure.changed(code) == ["warmup/half.txt", "warmup/schedules/cosine.py", "warmup/training.py"]
 
 
 def test_the_answer_is_the_callers_own(write: Write) -> None:
     root = write(PACKAGE)
-    provenance.code(root / "train.py").clear()
-    assert provenance.code(root / "train.py")
+    closure.code(root / "train.py").clear()
+    assert closure.code(root / "train.py")
 
 
 def test_the_order_of_choices_does_not_matter(write: Write) -> None:
     root = write(PACKAGE)
-    one = provenance.code(root / "train.py", {"schedules": ["cosine", "linear"], "probes": []})
-    other = provenance.code(root / "train.py", {"probes": (), "schedules": ("linear", "cosine", "linear")})
+    one = closure.code(root / "train.py", {"schedules": ["cosine", "linear"], "probes": []})
+    other = closure.code(root / "train.py", {"probes": (), "schedules": ("linear", "cosine", "linear")})
     assert one == other and list(one) == list(other)
 
 
 def test_a_missing_script_and_broken_python_are_told(write: Write) -> None:
     root = write(PACKAGE | {"warmup/numbers.py": "half = = 0.5"})
     with pytest.raises(ConfigurationError, match=r"nothing\.py: there is no such script"):
-        provenance.code(root / "nothing.py")
+        closure.code(root / "nothing.py")
     with pytest.raises(UserError, match=r"numbers\.py, line 1: not valid Python"):
-        provenance.code(root / "train.py")
+        closure.code(root / "train.py")
 
 
 def test_scripts_of_this_repository_may_be_named_relative_to_their_folder() -> None:
-    module = provenance.code("warmup/provenance.py")
-    assert provenance.code("workflow_scripts/warmup/provenance.py") == module
-    assert provenance.code(provenance.ROOT / "warmup" / "provenance.py") == module
-    assert {"warmup/__init__.py", "warmup/meaning.py", "warmup/imports.py", "warmup/registry.py"} < set(module)
-    assert provenance.doubts("warmup/provenance.py") == []
+    module = closure.code("warmup/provenance/closure.py")
+    assert closure.code("workflow_scripts/warmup/provenance/closure.py") == module
+    assert closure.code(closure.ROOT / "warmup" / "provenance" / "closure.py") == module
+    assert {"warmup/__init__.py", "warmup/provenance/meaning.py", "warmup/registry.py"} < set(module)
+    assert closure.doubts("warmup/provenance/closure.py") == []
 
 
 def test_the_registry_offers_what_provenance_follows() -> None:
     """Both list a package's public files; a difference would leave a loadable module out of the closure."""
-    sources = provenance._sources(provenance.ROOT)
+    sources = closure._sources(closure.ROOT)
     for package in registry.PACKAGES:
-        children = provenance._children(sources, f"warmup.{package}")
+        children = closure._children(sources, f"warmup.{package}")
         assert sorted(module.rpartition(".")[2] for module in children) == registry.names(package)
 
 
 def test_an_environment_is_its_packages_not_its_comments(tmp_path: Path) -> None:
     path = tmp_path / "train.yaml"
     path.write_text("dependencies:\n  - pytorch =2.9  # CUDA\n")
-    before = provenance.environment(path)
+    before = closure.environment(path)
     path.write_text("# For training.\n\ndependencies:\n  # fixed\n  - pytorch =2.9\n")
-    assert provenance.environment(path) == before
+    assert closure.environment(path) == before
     path.write_text("dependencies:\n  - pytorch =2.8\n")
-    assert provenance.environment(path) != before
+    assert closure.environment(path) != before
 
 
 def test_no_rule_of_this_workflow_leaves_an_import_in_doubt() -> None:
     """A doubt would make an edit anywhere in the package re-run the rule."""
-    scripts = sorted(provenance.ROOT.glob("*.py"))
+    scripts = sorted(closure.ROOT.glob("*.py"))
     assert scripts
-    assert {script.name: provenance.doubts(script) for script in scripts if provenance.doubts(script)} == {}
+    assert {script.name: closure.doubts(script) for script in scripts if closure.doubts(script)} == {}
 
 
 def test_code_of_several_scripts_merged_is_not_taken_for_changed() -> None:
     """What a training records is the code of the preparation and of the training in one mapping."""
-    data = provenance.code("prepare_data.py", {"tasks.sources": ["gensim_wikipedia"]})
-    assert provenance.changed({**data, **provenance.code("train.py"), **provenance.code("optima.py")}) == []
-    assert provenance.changed({**data, "warmup/records.py": "0"}) == ["warmup/records.py"]
+    data = closure.code("prepare_data.py", {"data.sources": ["gensim_wikipedia"]})
+    assert closure.changed({**data, **closure.code("train.py"), **closure.code("optima.py")}) == []
+    assert closure.changed({**data, "warmup/files.py": "0"}) == ["warmup/files.py"]

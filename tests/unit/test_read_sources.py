@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from warmup import read_sources
-from warmup.read_sources import Source
+from warmup.provenance import read_sources
+from warmup.provenance.read_sources import Source
 
 
 @pytest.fixture(autouse=True)

@@ -6,12 +6,12 @@ from typing import Any
 import numpy
 import polars
 import pytest
+from known_truth.trained_tables import Design, run_row
 from scipy import stats
-from synthetic_study import Design, run_row
 from test_mechanism import STEPS, write_run
 
 from warmup.plots import recipes as drawings
-from warmup.statistics import recipe_arms
+from warmup.statistics.effect import recipe_arms
 
 SETTINGS = {"outcome": "best_validation_loss", "confidence": 0.95, "pool_below": 2}
 RECIPES = {

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from warmup import configuration, reference
+from warmup.config import configuration, reference
 
 
 def test_the_reference_page_is_in_step_with_the_schema(repository: Path) -> None:

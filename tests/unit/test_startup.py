@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from warmup import startup
+from warmup.training import startup
 
 
 def run(code: str) -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "PYTHONPATH": str(Path(startup.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(startup.__file__).parents[2])}
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
 

@@ -6,10 +6,10 @@ The benchmark has every design and more studies; docs/statistics.md has its tabl
 from typing import Any
 
 import pytest
+from known_truth import checks
+from known_truth.simulation import GRID, Design, planted_optimum
 
-from warmup.statistics import intervals
-from warmup.statistics import simulation_checks as checks
-from warmup.statistics.simulation import GRID, Design, planted_optimum
+from warmup.statistics.base import intervals
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,9 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from warmup import grid, recording, training
+from warmup.config import grid
 from warmup.errors import EnvironmentProblemError
+from warmup.training import loop, recording
 
 ARCHITECTURES = ["gpt2", "mamba", "jamba", "rwkv"]
 Settings = Callable[..., dict[str, Any]]
@@ -29,17 +30,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def operation(folder: Path, steps: int | None = None) -> training.Operation:
-    return training.Operation(folder / "checkpoints", 10, steps, 60)
+def operation(folder: Path, steps: int | None = None) -> loop.Operation:
+    return loop.Operation(folder / "checkpoints", 10, steps, 60)
 
 
 def train(settings: dict[str, Any], prepared: Path, folder: Path) -> Path:
-    training.run(settings, prepared / settings["coordinates"]["task"], folder / "run", operation(folder))
+    loop.run(settings, prepared / settings["coordinates"]["task"], folder / "run", operation(folder))
     return folder / "run"
 
 
-def start(settings: dict[str, Any], prepared: Path) -> training.Training:
-    return training.Training(settings, prepared / settings["coordinates"]["task"], torch.device("cpu"))
+def start(settings: dict[str, Any], prepared: Path) -> loop.Training:
+    return loop.Training(settings, prepared / settings["coordinates"]["task"], torch.device("cpu"))
 
 
 def log(folder: Path) -> polars.DataFrame:
@@ -74,15 +75,15 @@ def test_a_run_leaves_its_files_and_nothing_else(
 
 
 def test_recorded_norms_are_those_of_the_gradients(run_settings: Settings, prepared: Path) -> None:
-    loop = start(run_settings(), prepared)
-    inputs, targets = loop.task.batch(loop.seed, 0)
-    loop.task.loss(loop.model(inputs), targets).backward()
+    ours = start(run_settings(), prepared)
+    inputs, targets = ours.task.batch(ours.seed, 0)
+    ours.task.loss(ours.model(inputs), targets).backward()
     expected = math.sqrt(
-        sum(float(p.grad.double().square().sum()) for p in loop.model.parameters() if p.grad is not None)
+        sum(float(p.grad.double().square().sum()) for p in ours.model.parameters() if p.grad is not None)
     )
-    loop.model.zero_grad()
-    loop.update()
-    table = loop.recorder.log(loop.rates, 1, {})
+    ours.model.zero_grad()
+    ours.update()
+    table = ours.recorder.log(ours.rates, 1, {})
     assert table["gradient_norm"][0].as_py() == pytest.approx(expected, rel=1e-6)
 
 
@@ -94,11 +95,11 @@ def test_same_seed_gives_same_weights_and_batches_for_every_warmup_and_recipe(
         start(run_settings(architecture, warmup=warmup, recipe=recipe), prepared)
         for warmup, recipe in (("0", "adamw"), ("0.25", "adamw"), ("0", "wsd"))
     ]
-    weights = [loop.model.state_dict() for loop in loops]
+    weights = [ours.model.state_dict() for ours in loops]
     for name, value in weights[0].items():
         assert all(torch.equal(value, other[name]) for other in weights[1:]), name
     for step in (0, 5):
-        batches = [loop.batch(step)[0] for loop in loops]
+        batches = [ours.batch(step)[0] for ours in loops]
         assert all(torch.equal(batches[0], other) for other in batches[1:])
 
 
@@ -144,17 +145,17 @@ def test_a_run_stopped_anywhere_and_resumed_ends_in_the_same_bytes(
 
 def stop_after(settings: dict[str, Any], prepared: Path, folder: Path, step: int) -> None:
     """Train until `step` updates are done, checkpoint, and stop as on SIGTERM."""
-    store = training.Store(folder / "checkpoints", settings)
+    store = loop.Store(folder / "checkpoints", settings)
     with store.locked():
-        loop = start(settings, prepared)
+        ours = start(settings, prepared)
         saved = store.load()
         if saved is not None:
-            loop.restore(saved[1])
+            ours.restore(saved[1])
         else:
-            loop.evaluate()
-        while loop.step < step:
-            loop.update()
-        store.save(loop.step, loop.state())
+            ours.evaluate()
+        while ours.step < step:
+            ours.update()
+        store.save(ours.step, ours.state())
 
 
 def test_a_diverging_run_is_data(run_settings: Settings, prepared: Path, tmp_path: Path) -> None:
@@ -179,10 +180,10 @@ def test_a_run_that_is_looked_at_now_and_then_keeps_no_rows_after_a_nan(
     rare.look_steps = 10_000
     rare.evaluation_steps = {rare.last} if interrupted else {5, rare.last}
     rare.probes.due = lambda _step: False  # type: ignore[method-assign]
-    for loop in (exact, rare):
-        loop.evaluate()
-        while not loop.done and not (interrupted and loop is rare and loop.step == 9 and rare.not_finite()):
-            loop.update()
+    for ours in (exact, rare):
+        ours.evaluate()
+        while not ours.done and not (interrupted and ours is rare and ours.step == 9 and rare.not_finite()):
+            ours.update()
     assert exact.diverged and rare.diverged
     assert rare.step == exact.step < 5
     assert all(math.isfinite(row["loss"]) for row in rare.recorder.evaluations)
@@ -216,7 +217,7 @@ def test_a_disk_full_at_the_end_is_told_and_costs_no_step(
         patched.setattr(recording, "write", full)
         train(settings, prepared, tmp_path / "full")
     with monkeypatch.context() as patched:
-        patched.setattr(training.Training, "update", full)  # no step is trained again
+        patched.setattr(loop.Training, "update", full)  # no step is trained again
         again = train(settings, prepared, tmp_path / "full")
     for name in grid.RUN_FILES:
         if name != "resources.json":
@@ -224,13 +225,13 @@ def test_a_disk_full_at_the_end_is_told_and_costs_no_step(
 
 
 def test_micro_batches_bound_validation_and_probes_too(run_settings: Settings, prepared: Path) -> None:
-    loop = start(run_settings(training={"micro_batch": 2}), prepared)
+    ours = start(run_settings(training={"micro_batch": 2}), prepared)
     sizes: list[int] = []
-    loop.model.input_adapter.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
-    loop.evaluate()
+    ours.model.input_adapter.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
+    ours.evaluate()
     for _ in range(3):
-        loop.update()
-    probed = int(loop.settings["probes"]["samples"])
+        ours.update()
+    probed = int(ours.settings["probes"]["samples"])
     assert set(sizes) - {probed} <= {1, 2} and len(sizes) > 6
 
 
@@ -258,11 +259,11 @@ def test_norms_are_recorded_before_clipping(run_settings: Settings, prepared: Pa
 
 
 def test_clipping_scales_to_the_largest_norm(run_settings: Settings, prepared: Path) -> None:
-    loop = start(run_settings(), prepared)
-    loss = loop._backward(loop.batch(0))
-    loop.recorder.record(0, loss)
-    loop.recorder.clip(0, 0.01)
-    norms = [float(gradient.square().sum()) for gradient in loop.recorder.gradients()]
+    ours = start(run_settings(), prepared)
+    loss = ours._backward(ours.batch(0))
+    ours.recorder.record(0, loss)
+    ours.recorder.clip(0, 0.01)
+    norms = [float(gradient.square().sum()) for gradient in ours.recorder.gradients()]
     assert math.sqrt(sum(norms)) == pytest.approx(0.01, rel=1e-5)
 
 
@@ -291,14 +292,14 @@ def test_a_probe_run_is_the_beginning_of_the_whole_run(run_settings: Settings, p
 @pytest.mark.parametrize("error", [MemoryError("no"), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
 def test_out_of_memory_names_the_run_its_batch_and_the_keys(error: Exception, run_settings: Settings) -> None:
     settings = run_settings()
-    with pytest.raises(EnvironmentProblemError) as refused, training.out_of_memory_explained(settings):
+    with pytest.raises(EnvironmentProblemError) as refused, loop.out_of_memory_explained(settings):
         raise error
     for part in ("architecture=gpt2", "batch of 4", "training.micro_batch to 2", "tasks.language.batch_size"):
         assert part in str(refused.value)
 
 
 def test_other_errors_are_not_taken_for_out_of_memory(run_settings: Settings) -> None:
-    with pytest.raises(RuntimeError, match="shape"), training.out_of_memory_explained(run_settings()):
+    with pytest.raises(RuntimeError, match="shape"), loop.out_of_memory_explained(run_settings()):
         raise RuntimeError("shape mismatch")
 
 
@@ -306,7 +307,7 @@ def test_other_errors_are_not_taken_for_out_of_memory(run_settings: Settings) ->
 def test_asking_for_cuda_where_there_is_none_stops_at_once_and_says_so(
     run_settings: Settings, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training.devices, "lease", nullcontext)
+    monkeypatch.setattr(loop.devices, "lease", nullcontext)
     with pytest.raises(EnvironmentProblemError, match=r"training\.device is cuda"):
         train(run_settings(training={"device": "cuda"}), prepared, tmp_path)
 

@@ -3,7 +3,7 @@
 from importlib import metadata
 from platform import python_version
 
-from warmup.versions import ABSENT, DECISIVE, versions
+from warmup.provenance.versions import ABSENT, DECISIVE, versions
 
 
 def test_versions_are_those_installed_and_python_is_among_them() -> None:

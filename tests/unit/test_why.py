@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from warmup import why
+from warmup.provenance import why
 
 SNAKEFILE = """
 import json
@@ -48,7 +48,7 @@ rule table:
     shell:
         "cat {input} > {output}"
 """
-ORIGINAL = {"recipes": {"adamw": {"weight_decay": 0.1}, "wsd": {"tail": "x"}}, "code": {"warmup/training.py": "a"}}
+ORIGINAL = {"recipes": {"adamw": {"weight_decay": 0.1}, "wsd": {"tail": "x"}}, "code": {"warmup/training/loop.py": "a"}}
 OPTIONS = ["--rerun-triggers", "mtime", "params", "input"]
 
 
@@ -96,8 +96,8 @@ def test_a_changed_setting_is_told_with_its_old_and_new_value_and_its_cost(study
 
 
 def test_a_changed_module_is_named(study: Path) -> None:
-    (study / "settings.json").write_text(json.dumps({**ORIGINAL, "code": {"warmup/training.py": "b"}}))
-    assert "train recipe=wsd seed=1: warmup/training.py changed [0.5 h]" in lines()
+    (study / "settings.json").write_text(json.dumps({**ORIGINAL, "code": {"warmup/training/loop.py": "b"}}))
+    assert "train recipe=wsd seed=1: warmup/training/loop.py changed [0.5 h]" in lines()
 
 
 def test_a_new_run_is_told_and_costs_what_its_like_cost(study: Path) -> None:

@@ -9,7 +9,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from warmup.cost import exhaustion
+from warmup.cluster import exhaustion
 
 WIDTHS = ("n_embd", "hidden_size", "d_model")
 DEPTHS = ("n_layer", "num_hidden_layers")

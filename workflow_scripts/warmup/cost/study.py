@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from warmup.config.grid import Run
 from warmup.cost import bill, expected_data, network
 from warmup.errors import ConfigurationError
-from warmup.grid import Run
 
 
 def reckon(choices: Mapping[str, Any]) -> tuple[list[bill.Row], bill.Totals]:

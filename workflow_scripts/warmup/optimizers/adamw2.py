@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from warmup import spectral_norm
+from warmup.architectures import spectral_norm
 from warmup.errors import ConfigurationError
 from warmup.optimizers import _recipe
 

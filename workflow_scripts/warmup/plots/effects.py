@@ -17,8 +17,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from warmup.plots import style
-from warmup.statistics.outcomes import with_outcome
-from warmup.statistics.pairing import ONE_WARMUP
+from warmup.statistics.base.outcomes import with_outcome
+from warmup.statistics.base.pairing import ONE_WARMUP
 
 Tables = Mapping[str, polars.DataFrame]
 Words = Mapping[str, Any]

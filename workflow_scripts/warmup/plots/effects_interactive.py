@@ -10,7 +10,7 @@ import polars
 
 from warmup.plots import style
 from warmup.plots.effects import CELL, Tables, Words, percent
-from warmup.statistics.outcomes import with_outcome
+from warmup.statistics.base.outcomes import with_outcome
 
 
 def chart(tables: Tables, words: Words) -> altair.VConcatChart:

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars
 
-from warmup.records import replace_atomically
+from warmup.files import replace_atomically
 
 STYLE = """
 body { font: 15px/1.45 system-ui, "DejaVu Sans", sans-serif; color: #222 }

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from warmup.plots import style
 from warmup.plots.mechanism import empty, plain_log
-from warmup.statistics.outcomes import with_outcome
+from warmup.statistics.base.outcomes import with_outcome
 
 Tables = Mapping[str, polars.DataFrame]
 Words = Mapping[str, Any]

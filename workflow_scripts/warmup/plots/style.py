@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as pyplot
 from matplotlib.figure import Figure
 
-from warmup.records import replace_atomically
+from warmup.files import replace_atomically
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#6a3d9a", "#7f7f7f", "#b2182b", "#1b7837")
 """Okabe-Ito and friends: distinguishable for colour-blind readers and in print."""

@@ -8,8 +8,7 @@ over all parameters of a layer group. cap: a_t / lr_t of AdamW^2, more often, si
 import torch
 from torch import Tensor
 
-from warmup import spectral_norm
-from warmup.architectures import layers, roles
+from warmup.architectures import layers, roles, spectral_norm
 from warmup.probes import _cadence
 from warmup.probes._look import Look, Row
 

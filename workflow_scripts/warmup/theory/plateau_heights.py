@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import polars
 
-from warmup.statistics.intervals import CANNOT_SAY, paired_t
-from warmup.statistics.outcomes import Cell, with_outcome
-from warmup.statistics.pairing import paired_errors
+from warmup.statistics.base.intervals import CANNOT_SAY, paired_t
+from warmup.statistics.base.outcomes import Cell, with_outcome
+from warmup.statistics.base.pairing import paired_errors
 from warmup.theory.heights import families
 
 GROUP = ("architecture", "task", "warmup", "decay")

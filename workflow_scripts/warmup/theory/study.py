@@ -11,7 +11,7 @@ import numpy as np
 import polars
 from numpy.typing import NDArray
 
-from warmup import records
+from warmup import files
 from warmup.theory import decays, quench, simulation, strong_points
 from warmup.theory.landscapes import Landscape, landscape
 from warmup.theory.spectrum import slow_modes
@@ -108,7 +108,7 @@ def save(tables: Mapping[str, polars.DataFrame], output: Mapping[str, Any]) -> N
     """Each table at its path or paths in `output` (a rule's named outputs)."""
     for name, frame in tables.items():
         paths = output[name]
-        records.write_table(frame, *([paths] if isinstance(paths, str) else paths))
+        files.write_table(frame, *([paths] if isinstance(paths, str) else paths))
 
 
 def plateaus(land: Landscape, ratios: list[float], row: Mapping[str, Any]) -> list[float]:

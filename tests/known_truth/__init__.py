@@ -1,0 +1,1 @@
+"""Synthetic studies whose truth is known, and what the statistics make of them."""

