@@ -57,6 +57,17 @@ def test_studies_share_runs(config: dict[str, Any]) -> None:
     assert set(grid.runs(settings, "warmup")) < set(grid.runs(settings, "learning_rate"))
 
 
+def test_a_pilot_with_a_first_seed_of_its_own_shares_no_run_with_the_study(tiny_config: dict[str, Any]) -> None:
+    changes = yaml.safe_load(
+        "{first_seed: 5, seeds: 2, studies: {pilot: {selections: [{recipes: [adamw], seeds: 3, first_seed: 1000}]}}}"
+    )
+    settings = configuration.effective(configuration.merge(tiny_config, changes))
+    study, pilot = grid.runs(settings, "warmup"), grid.runs(settings, "pilot")
+    assert {run.seed for run in study} == {"5", "6"}
+    assert {run.seed for run in pilot} == {"1000", "1001", "1002"}
+    assert not set(study) & set(pilot)
+
+
 @pytest.mark.parametrize("change", ["progress_seconds", "checkpoint_minutes", "checkpoint_steps"])
 def test_how_a_run_is_operated_is_no_part_of_its_settings(change: str, tiny_config: dict[str, Any]) -> None:
     before = configuration.effective(tiny_config)

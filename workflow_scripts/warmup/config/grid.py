@@ -40,11 +40,13 @@ def runs(settings: Mapping[str, Any], study: str | None = None) -> list[Run]:
     """Runs of the selected study (or of `study`), each once, in the order of the configuration."""
     found: dict[Run, None] = {}
     for selection in settings["studies"][study or settings["study"]]["selections"]:
+        first = selection.get("first_seed", settings["first_seed"])
+        seeds = range(first, first + selection.get("seeds", settings["seeds"]))
         for architecture in study_architectures(settings, selection):
             for task in selection.get("tasks", settings["tasks"]):
                 for recipe in selection["recipes"]:
                     for warmup in selection.get("warmups", settings["warmups"]):
-                        for seed in range(selection.get("seeds", settings["seeds"])):
+                        for seed in seeds:
                             found[Run(architecture, task, recipe, warmup_label(warmup), str(seed))] = None
     return list(found)
 
