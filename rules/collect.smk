@@ -26,6 +26,6 @@ rule figures:
         rules.bill_compared.output,
         rules.setup.output,
         rules.mechanism_figures.output,
-        rules.recipe_figures.output if len({run.recipe for run in RUNS}) > 1 else [],
+        rules.recipe_figures.output if len(RECIPES) > 1 else [],
         THEORY_TARGETS,
         rules.predict.output if PREDICTED else [],

@@ -30,6 +30,11 @@ PREDICTED = [
     ),
 ]
 TASKS = list(dict.fromkeys(run.task for run in RUNS))
+RECIPES = list(dict.fromkeys(run.recipe for run in RUNS))
+ARCHITECTURES = {
+    run.architecture: SETTINGS["architectures"][run.architecture] for run in RUNS
+}
+UNWARMED = [run for run in RUNS if float(run.warmup) == 0]
 
 RESULTS = f"{SETTINGS['results']}/{SCALE}"
 STUDY_FOLDER = f"{RESULTS}/studies/{STUDY}"
@@ -72,6 +77,68 @@ def tables(*names):
     return [f"{TABLES}/{name}.parquet" for name in names]
 
 
+# Small tables in, small tables out: what most steps need of a machine.
+SMALL = {"mem_mb": 1000, "runtime": 10}
+
+STATISTICS = SETTINGS["statistics"]
+LABELS = {
+    name: entry["label"]
+    for section in ("architectures", "tasks", "recipes")
+    for name, entry in SETTINGS[section].items()
+}
+UNITS = {
+    "language": "nats per token",
+    "classification": "nats",
+    "forecasting": "mean squared error, standardised",
+}
+# How figures and sentences call things, and in which units they stand.
+WORDS = {
+    "labels": LABELS,
+    "units": {task: UNITS[SETTINGS["tasks"][task]["kind"]] for task in TASKS},
+    "outcome": STATISTICS["outcome"],
+    "offset": STATISTICS["smooth"]["offset"],
+    "confidence": STATISTICS["confidence"],
+    "scale": SCALE,
+}
+
+
+def table_path(name):
+    """Path of a statistics table of the study, or, as theory/<name>, of one of the model."""
+    return f"{RESULTS if name.startswith('theory/') else TABLES}/{name}.parquet"
+
+
+def resources_of_cells():
+    """[cell, where each of its runs leaves what it took] of every cell."""
+    cells = dict.fromkeys(run[:3] for run in RUNS)
+    return [
+        [
+            list(cell),
+            of_runs("resources.json", [run for run in RUNS if run[:3] == cell]),
+        ]
+        for cell in cells
+    ]
+
+
 def code_of(script, choices={}):
-    """Digests of the code that the result of a rule with this script depends on."""
+    """Digests of the code that the results of this script depend on."""
     return closure.code(script, choices)
+
+
+def depends(script, *keys, section="statistics", choices={}, **values):
+    """What a result depends on (nothing else makes it anew), as a function of wildcards for `params`:
+
+    `keys` of a section of the configuration, further `values` by name (one that is a function is called when a job is
+    planned), and the digests of the code that its script uses.
+    """
+
+    def settings(wildcards):
+        return {
+            **{key: SETTINGS[section][key] for key in keys},
+            **{
+                name: value() if callable(value) else value
+                for name, value in values.items()
+            },
+            "code": code_of(script, choices),
+        }
+
+    return settings

@@ -1,5 +1,20 @@
 # Needs: the runs of the study (log, attention, evaluation, summary), its runs table and spike ratios.
 # Makes: probe curves, lead and lag of entropy and gradient norm, spike sources, recipes compared arm by arm, and figures.
+MECHANISM_FIGURES = {
+    "entropy_and_norm": "Entropy and gradient norm",
+    "which_first": "Which comes first",
+    "query_key_spectra": "Spectra of queries and keys",
+    "mixing_maps": "Attention and mixing maps",
+    "spike_sources": "Where the spike comes from",
+}
+RECIPE_FIGURES = {
+    "recipe_losses": "Loss curves by recipe",
+    "recipe_outcomes": "Recipes compared",
+    "tau_sensitivity": "Sensitivity to tau",
+    "implied_warmup": "Warmup implied by AdamW^2",
+}
+
+
 rule mechanism:
     input:
         log=of_runs("log.parquet", UNWARMED),
@@ -24,7 +39,7 @@ rule mechanism:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=mechanism_settings,
+        settings=depends("mechanism.py", "confidence"),
     script:
         "../workflow_scripts/mechanism.py"
 
@@ -55,7 +70,7 @@ rule mechanism_figures:
         mem_mb=2000,
         runtime=20,
     params:
-        settings=mechanism_figure_settings,
+        settings=depends("mechanism_figures.py", labels=LABELS),
     script:
         "../workflow_scripts/mechanism_figures.py"
 
@@ -80,7 +95,19 @@ rule recipe_arms:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=recipe_settings,
+        settings=depends(
+            "recipe_arms.py",
+            recipes={
+                name: {
+                    "optimizer": SETTINGS["recipes"][name]["optimizer"],
+                    "tau": SETTINGS["recipes"][name]["options"].get("tau"),
+                }
+                for name in RECIPES
+            },
+            statistics={
+                key: STATISTICS[key] for key in ("outcome", "confidence", "pool_below")
+            },
+        ),
     script:
         "../workflow_scripts/recipe_arms.py"
 
@@ -110,6 +137,6 @@ rule recipe_figures:
         mem_mb=2000,
         runtime=20,
     params:
-        settings=recipe_figure_settings,
+        settings=depends("recipe_figures.py", words=WORDS),
     script:
         "../workflow_scripts/recipe_figures.py"

@@ -1,6 +1,9 @@
 # Needs: the configuration alone; `bill_compared` also the finished runs of the study.
 # Makes: what the study costs (`snakemake plan` prints it before anything is trained), and the bill against reality.
-include: "leftovers.smk"
+BILLED = {
+    key: SETTINGS[key]
+    for key in ("scale", "training", "tasks", "architectures", "recipes", "hardware")
+}
 
 
 localrules:
@@ -26,7 +29,12 @@ rule bill:
         mem_mb=2000,
         runtime=10,
     params:
-        settings=bill_settings,
+        settings=depends(
+            "bill.py",
+            settings=BILLED,
+            runs=[list(run) for run in RUNS],
+            data={task: f"{RESULTS}/data/{task}" for task in TASKS},
+        ),
     script:
         "../workflow_scripts/bill.py"
 
@@ -49,10 +57,11 @@ rule bill_compared:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
-        settings=bill_comparison_settings,
+        settings=depends(
+            "bill_compared.py", settings=BILLED, runs=[list(run) for run in RUNS]
+        ),
     script:
         "../workflow_scripts/bill_compared.py"
 
@@ -66,9 +75,8 @@ rule plan:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
-        settings=plan_settings,
+        settings=depends("plan.py", settings=BILLED, resources=resources_of_cells),
     script:
         "../workflow_scripts/plan.py"

@@ -1,6 +1,22 @@
 # Needs: runs (log, attention, summary) of the study, its runs table and plateau sets; for predictions the probe runs.
 # Makes: spike ratios, diagnostics, their correlation with the optimum, the leaderboard of out-of-sample regret, the
 # claims table, predictions for architectures that were not swept, and the figures of all these.
+from warmup.config.claim_tables import claim_tables
+
+SHARED = {
+    "outcome": STATISTICS["outcome"],
+    "confidence": STATISTICS["confidence"],
+    "log_offset": STATISTICS["smooth"]["offset"],
+}
+CLAIM_TABLES = claim_tables(SETTINGS["claims"], STUDY)
+PREDICTION_FIGURES = {
+    "spike_and_optimum": "Spike ratio and optimum",
+    "early_norms": "Gradient norm over the first steps",
+    "leaderboard": "Regret of predicted warmup",
+    "budget_curve": "Regret and budget",
+}
+
+
 rule spike_ratios:
     input:
         log=of_runs("log.parquet"),
@@ -20,7 +36,12 @@ rule spike_ratios:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=spike_settings,
+        settings=depends(
+            "spike_ratios.py",
+            *("stable_from", "early_spikes", "figure_steps"),
+            section="prediction",
+            confidence=STATISTICS["confidence"],
+        ),
     script:
         "../workflow_scripts/spike_ratios.py"
 
@@ -43,7 +64,11 @@ rule diagnostics:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=diagnostic_settings,
+        settings=depends(
+            "diagnostics.py",
+            *("stable_from", "budgets", "diagnostics", "cap_tau"),
+            section="prediction",
+        ),
     script:
         "../workflow_scripts/diagnostics.py"
 
@@ -65,7 +90,13 @@ rule correlation:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=correlation_settings,
+        settings=depends(
+            "correlation.py",
+            *("folds", "bootstrap", "permutations", "seed_replicates"),
+            *("cluster_replicates", "icc", "lineage_icc", "coverage_tolerance"),
+            section="prediction",
+            **SHARED,
+        ),
     script:
         "../workflow_scripts/correlation.py"
 
@@ -89,7 +120,12 @@ rule leaderboard:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=leaderboard_settings,
+        settings=depends(
+            "leaderboard.py",
+            *("maps", "constants", "shuffles", "folds"),
+            section="prediction",
+            **SHARED,
+        ),
     script:
         "../workflow_scripts/leaderboard.py"
 
@@ -111,10 +147,16 @@ rule claims:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
-        settings=claim_settings,
+        settings=depends(
+            "claims.py",
+            scale=SCALE,
+            study=STUDY,
+            confidence=STATISTICS["confidence"],
+            claims=SETTINGS["claims"],
+            tables=CLAIM_TABLES,
+        ),
     script:
         "../workflow_scripts/claims.py"
 
@@ -144,10 +186,17 @@ rule predict:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
-        settings=predict_settings,
+        settings=depends(
+            "predict.py",
+            *("stable_from", "budgets", "diagnostics", "cap_tau"),
+            *("maps", "constants", "folds", "interval_level"),
+            section="prediction",
+            steps=SETTINGS["training"]["steps"],
+            labels=LABELS,
+            **SHARED,
+        ),
     script:
         "../workflow_scripts/predict.py"
 
@@ -182,9 +231,8 @@ rule prediction_figures:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
-        settings=prediction_figure_settings,
+        settings=depends("prediction_figures.py", labels=LABELS),
     script:
         "../workflow_scripts/prediction_figures.py"

@@ -33,6 +33,11 @@ def expected_fingerprints(paths):
     }
 
 
+def expected_of_study():
+    """Those of all runs of the study: a summary that says otherwise is no result of it."""
+    return expected_fingerprints(of_runs("summary.json"))
+
+
 def survey_of_runs():
     """Tell what is found about the runs on disk; refuse a report of stale ones."""
     on_disk = [path for path, *_ in settings_by_summary() if Path(path).exists()]

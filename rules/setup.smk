@@ -19,6 +19,6 @@ rule setup:
         mem_mb=500,
         runtime=5,
     params:
-        settings=setup_settings,
+        settings=depends("setup.py", settings=SETTINGS),
     script:
         "../workflow_scripts/setup.py"

@@ -1,6 +1,13 @@
 # Needs: the summaries of all runs of the study.
 # Makes: the runs table; per cell and arm the optimum, its plateau sets and cross-fitted advantage; the declared comparisons;
 # the mixed model; the design's power; the figures of all these, the answer in sentences and a Methods paragraph.
+EFFECT_FIGURES = {
+    "loss_against_warmup": "Loss against warmup",
+    "regret": "Regret and plateaus",
+    "comparisons": "Paired comparisons",
+}
+
+
 rule runs_table:
     input:
         of_runs("summary.json"),
@@ -12,10 +19,14 @@ rule runs_table:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
-        settings=runs_settings,
+        settings=depends(
+            "runs_table.py",
+            roles={name: ARCHITECTURES[name]["role"] for name in ARCHITECTURES},
+            lineages={name: ARCHITECTURES[name]["lineage"] for name in ARCHITECTURES},
+            expected=expected_of_study,
+        ),
     script:
         "../workflow_scripts/runs_table.py"
 
@@ -35,10 +46,13 @@ rule optima:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
-        settings=optima_settings,
+        settings=depends(
+            "optima.py",
+            *("outcome", "confidence", "reference", "margins", "equivalence_margins"),
+            *("pool_below", "bootstrap", "smooth"),
+        ),
     script:
         "../workflow_scripts/optima.py"
 
@@ -55,10 +69,13 @@ rule comparisons:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
-        settings=comparison_settings,
+        settings=depends(
+            "comparisons.py",
+            *("outcome", "confidence", "margins", "equivalence_margins", "pool_below"),
+            *("bootstrap", "comparisons", "power"),
+        ),
     script:
         "../workflow_scripts/comparisons.py"
 
@@ -77,7 +94,11 @@ rule mixed_model:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=mixed_model_settings,
+        settings=depends(
+            "mixed_model.py",
+            *("outcome", "confidence", "reference", "bootstrap", "smooth"),
+            "mixed_model",
+        ),
     script:
         "../workflow_scripts/mixed_model.py"
 
@@ -117,9 +138,8 @@ rule effects_figures:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
-        settings=effect_figure_settings,
+        settings=depends("effects_figures.py", words=WORDS, statistics=STATISTICS),
     script:
         "../workflow_scripts/effects_figures.py"

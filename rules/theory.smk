@@ -1,7 +1,16 @@
 # Needs: the section `theory` and the recipes of the configuration; `plateau_heights` also the runs table.
 # Makes: spectra, quenches, decays and simulations of the valley-river model, with their figures; the schedule gallery;
 # losses of warmup-stable-decay recipes against the height of their plateau.
+from warmup import registry
+from warmup.theory import heights
+
 THEORY = f"{RESULTS}/theory"
+LANDSCAPES = SETTINGS["theory"]["landscapes"]
+# The model depends on its landscapes, not on what they are called.
+UNLABELLED = {
+    name: {key: value for key, value in entry.items() if key != "label"}
+    for name, entry in LANDSCAPES.items()
+}
 THEORY_FIGURES = {
     "landscapes": "Landscapes",
     "amplitudes": "Plateaus and the slowest mode",
@@ -25,10 +34,14 @@ rule theory_spectrum:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
-        settings=spectrum_settings,
+        settings=depends(
+            "theory_spectrum.py",
+            *("clock", "search"),
+            section="theory",
+            landscapes=UNLABELLED,
+        ),
     script:
         "../workflow_scripts/theory_spectrum.py"
 
@@ -52,7 +65,12 @@ rule theory_decay:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=decay_settings,
+        settings=depends(
+            "theory_decay.py",
+            *("clock", "quench", "decay"),
+            section="theory",
+            landscapes=UNLABELLED,
+        ),
     script:
         "../workflow_scripts/theory_decay.py"
 
@@ -73,7 +91,12 @@ rule theory_simulation:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=simulation_settings,
+        settings=depends(
+            "theory_simulation.py",
+            *("clock", "simulation"),
+            section="theory",
+            landscapes=UNLABELLED,
+        ),
     script:
         "../workflow_scripts/theory_simulation.py"
 
@@ -106,12 +129,23 @@ rule theory_figures:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
-        settings=theory_figure_settings,
+        settings=depends(
+            "theory_figures.py",
+            labels={
+                name: entry.get("label", name) for name, entry in LANDSCAPES.items()
+            },
+        ),
     script:
         "../workflow_scripts/theory_figures.py"
+
+
+# What the gallery draws of a recipe.
+DRAWN = (
+    *("label", "schedule", "peak_learning_rate"),
+    *("start", "floor", "schedule_options"),
+)
 
 
 rule schedule_gallery:
@@ -130,10 +164,18 @@ rule schedule_gallery:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
-        settings=gallery_settings,
+        settings=depends(
+            "schedule_gallery.py",
+            choices={"schedules": registry.names("schedules")},
+            recipes={
+                name: {key: recipe[key] for key in DRAWN}
+                for name, recipe in SETTINGS["recipes"].items()
+            },
+            steps=SETTINGS["training"]["steps"],
+            warmups=SETTINGS["warmups"],
+        ),
     script:
         "../workflow_scripts/schedule_gallery.py"
 
@@ -157,10 +199,20 @@ rule plateau_heights:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
-        settings=plateau_settings,
+        settings=depends(
+            "plateau_heights.py",
+            *("confidence", "pool_below"),
+            recipes={
+                name: {
+                    k: v for k, v in SETTINGS["recipes"][name].items() if k != "label"
+                }
+                for name in RECIPES
+            },
+            outcome=SETTINGS["theory"]["plateau_outcome"],
+            labels=LABELS,
+        ),
     script:
         "../workflow_scripts/plateau_heights.py"
 
@@ -168,10 +220,10 @@ rule plateau_heights:
 # What a study asks of this file: the gallery always, the model if there are landscapes, plateau heights if there are any.
 THEORY_TARGETS = [
     *rules.schedule_gallery.output,
-    *(rules.theory_figures.output if MODEL["landscapes"] else []),
+    *(rules.theory_figures.output if LANDSCAPES else []),
     *(
         rules.plateau_heights.output
-        if heights.families(SETTINGS["recipes"], (run.recipe for run in RUNS))
+        if heights.families(SETTINGS["recipes"], RECIPES)
         else []
     ),
 ]

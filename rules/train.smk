@@ -19,7 +19,9 @@ rule check_models:
         mem_mb=8000,
         runtime=60,
     params:
-        settings=check_settings,
+        settings=depends(
+            "check_models.py", **grid.models_settings(SETTINGS, [*RUNS, *PROBE_RUNS])
+        ),
     script:
         "../workflow_scripts/check_models.py"
 
@@ -84,8 +86,7 @@ rule orphaned_checkpoints:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
         root=SETTINGS["checkpoints"],
         scale=SCALE,

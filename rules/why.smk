@@ -10,8 +10,7 @@ rule why:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **SMALL,
     params:
         snakefile=workflow.main_snakefile,
     script:

@@ -1,6 +1,5 @@
 # Needs: the effective settings and the grid (common.smk).
-# Makes: for every rule, the one mapping that its result depends on (its part of the configuration and the digests of its
-# code), and the inputs and resources that follow from the configuration. Nothing else may re-run a job.
+# Makes: what the data of a task and the training of a run depend on, need of a machine, and resume from.
 from functools import cache
 
 
@@ -15,14 +14,6 @@ def data_settings(wildcards):
     return {
         **grid.data_settings(SETTINGS, wildcards.task),
         "code": code_of("prepare_data.py", grid.data_choices(SETTINGS, wildcards.task)),
-    }
-
-
-def check_settings(wildcards):
-    """What the check of all models depends on."""
-    return {
-        **grid.models_settings(SETTINGS, [*RUNS, *PROBE_RUNS]),
-        "code": code_of("check_models.py"),
     }
 
 
@@ -77,8 +68,3 @@ def memory_mb(wildcards, attempt):
 def runtime_minutes(wildcards, attempt):
     """Time limit of a training, minutes."""
     return estimates.runtime_minutes(estimated(wildcards), attempt)
-
-
-def setup_settings(wildcards):
-    """What the page about the set-up shows: everything."""
-    return {"settings": SETTINGS, "code": code_of("setup.py")}
