@@ -51,6 +51,7 @@ rule diagnostics:
         log=of_runs("log.parquet", UNWARMED),
         attention=of_runs("attention.parquet", UNWARMED),
         summary=of_runs("summary.json", UNWARMED),
+        spikes=rules.spike_ratios.output.runs[0],
     output:
         multiext(f"{TABLES}/diagnostics", ".parquet", ".csv"),
     log:
@@ -66,7 +67,7 @@ rule diagnostics:
     params:
         settings=depends(
             "diagnostics.py",
-            *("stable_from", "budgets", "diagnostics", "cap_tau"),
+            *("budgets", "diagnostics", "cap_tau"),
             section="prediction",
         ),
     script:
@@ -190,7 +191,7 @@ rule predict:
     params:
         settings=depends(
             "predict.py",
-            *("stable_from", "budgets", "diagnostics", "cap_tau"),
+            *("budgets", "diagnostics", "cap_tau"),
             *("maps", "constants", "folds", "interval_level"),
             section="prediction",
             steps=SETTINGS["training"]["steps"],

@@ -10,11 +10,10 @@ import pytest
 import torch
 from known_truth.trained_tables import write_run
 
-from warmup.statistics.prediction import diagnostics
+from warmup.statistics.prediction import diagnostics, spikes
 
 STEPS = 400
 SETTINGS: dict[str, Any] = {
-    "stable_from": 0.1,
     "budgets": [1, 10, 100, 500],
     "diagnostics": list(diagnostics.DIAGNOSTICS),
     "cap_tau": 0.01,
@@ -174,7 +173,19 @@ def test_a_probe_run_that_stops_early_keeps_its_planned_length(tmp_path: Path) -
     assert value(found, "early_spike", 100)[0] is not None
     reading, note = value(found, "spike_ratio", STEPS)
     assert reading is None
-    assert note is not None and "101 of 400 steps" in note
+    assert note == "the run stops before its spike ratio is defined"
+
+
+def test_the_spike_ratio_is_the_one_that_was_measured_on_the_whole_run(tmp_path: Path) -> None:
+    norms = np.full(STEPS, 2.0)
+    norms[2] = 10.0
+    run = write_run(tmp_path, {"global": norms, "block": norms / 2}, probes=[])
+    measured = spikes.spike_table([run], {"stable_from": 0.1, "early_spikes": [10]})
+    found = diagnostics.diagnostic_table([run], SETTINGS, measured)
+    assert value(found, "spike_ratio", STEPS) == (pytest.approx(5.0), None)
+    diverged = measured.with_columns(spike_ratio=None, note=polars.lit("diverged after 3 of 400 steps"))
+    found = diagnostics.diagnostic_table([run], SETTINGS, diverged)
+    assert value(found, "spike_ratio", STEPS) == (None, "diverged after 3 of 400 steps")
 
 
 def test_an_early_divergence_leaves_later_budgets_null(tmp_path: Path) -> None:

@@ -125,7 +125,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Named(runs=pair("spike_ratios"), cells=pair("cell_spike_ratios"), early=table("early_norms")),
         settings,
     )
-    run("diagnostics", at, logs, Named(*pair("diagnostics")), settings)
+    measured = Named(log=logs.log, spikes=table("spike_ratios"))
+    run("diagnostics", at, measured, Named(*pair("diagnostics")), settings)
     run(
         "correlation",
         at,

@@ -14,7 +14,7 @@ import numpy
 import polars
 from numpy.typing import NDArray
 
-from warmup.statistics.base import run_folders
+from warmup.statistics.base import gradient_norms, run_folders
 from warmup.statistics.base.intervals import CANNOT_SAY, paired_t
 
 RUN = ("architecture", "task", "recipe", "warmup", "seed")
@@ -72,7 +72,7 @@ def norm_curves(folders: Iterable[str | Path]) -> polars.DataFrame:
     """Global gradient norm of each run, thinned to BINS log-spaced bins: the largest norm of each bin and its step."""
     parts = [polars.DataFrame(schema=NORMS)]
     for run in map(run_folders.read, folders):
-        norms = _norms(run)
+        norms = gradient_norms.of_run(run)
         edges = bin_edges(len(norms))
         places = [start + _largest(norms[start:stop]) for start, stop in pairwise(edges)]
         frame = polars.DataFrame(
@@ -101,7 +101,7 @@ def entropy_order(folders: Sequence[str | Path]) -> polars.DataFrame:
     gap there, in steps.
     """
     runs = [run_folders.read(folder) for folder in folders]
-    norms = {(*_cell(run), run.seed): _norms(run) for run in runs}
+    norms = {(*_cell(run), run.seed): gradient_norms.of_run(run) for run in runs}
     rows: list[dict[str, Any]] = []
     for run in runs:
         curves = probe_curves([run.path]).filter(polars.col("quantity").is_in(list(ENTROPIES)))
@@ -239,11 +239,6 @@ def _widest_gap(steps: NDArray[Any], length: int) -> int:
 def _largest(norms: Floats) -> int:
     finite = numpy.isfinite(norms)
     return int(numpy.where(finite, norms, -numpy.inf).argmax()) if finite.any() else 0
-
-
-def _norms(run: run_folders.RunFolder) -> Floats:
-    column = polars.scan_parquet(run.log).select(polars.col("gradient_norm").cast(polars.Float64)).collect()
-    return column.to_series().fill_null(numpy.nan).to_numpy()
 
 
 def _cell(run: run_folders.RunFolder) -> tuple[str, str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 import polars
 from numpy.typing import NDArray
 
-from warmup.statistics.base import run_folders
+from warmup.statistics.base import gradient_norms, run_folders
 from warmup.statistics.prediction import spikes
 
 Needs = Literal["recipe", "early", "run"]
@@ -25,7 +25,8 @@ Needs = Literal["recipe", "early", "run"]
 class Early:
     """What is known of a run after `budget` steps.
 
-    Gradient norms [<= budget], probe rows before that step, the recipe.
+    Gradient norms [<= budget], probe rows before that step, the recipe. `whole_run` is what the
+    whole run says, for the one diagnostic that needs it.
     """
 
     budget: int
@@ -35,6 +36,7 @@ class Early:
     probes: polars.DataFrame
     recipe: Mapping[str, Any]
     settings: Mapping[str, Any]
+    whole_run: "Reading"
 
     def quantity(self, name: str) -> polars.DataFrame:
         """Finite scalar rows of one probed quantity, by step."""
@@ -58,25 +60,29 @@ class Diagnostic:
     in_steps: bool = False
 
 
-def diagnostic_table(folders: Sequence[str | Path], settings: Mapping[str, Any]) -> polars.DataFrame:
+def diagnostic_table(
+    folders: Sequence[str | Path], settings: Mapping[str, Any], spike_ratios: polars.DataFrame | None = None
+) -> polars.DataFrame:
     """Every diagnostic of every no-warmup run among `folders`, at every budget below half of its steps.
 
     Columns: architecture, task, recipe, warmup, seed, steps, diagnostic, budget, value, note. `settings` is the
-    section `prediction`.
+    section `prediction`; `spike_ratios` the table of `spikes.spike_table` (none for probe runs, which stop early).
     """
+    whole = _spike_ratios(spike_ratios)
     rows: list[dict[str, Any]] = []
     for folder in folders:
         run = run_folders.read(folder)
         if run.warmup == 0:
-            rows += run_diagnostics(run, settings)
+            rows += run_diagnostics(run, settings, whole.get(tuple(run.coordinates.values()), UNMEASURED))
     return polars.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
-def run_diagnostics(run: run_folders.RunFolder, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+def run_diagnostics(
+    run: run_folders.RunFolder, settings: Mapping[str, Any], whole_run: "Reading"
+) -> list[dict[str, Any]]:
     """Rows of one run. Logs are read for their global norm alone, probe rows up to the largest budget."""
     longest = budgets(run.steps, settings)
-    log = polars.scan_parquet(run.log).select(spikes.GLOBAL).collect()
-    norms = log.to_series().cast(polars.Float64).fill_null(np.nan).to_numpy()
+    norms = gradient_norms.of_run(run)
     probes = _probes(run.attention, max(longest, default=0))
     rows = []
     for name in settings["diagnostics"]:
@@ -90,6 +96,7 @@ def run_diagnostics(run: run_folders.RunFolder, settings: Mapping[str, Any]) -> 
                 probes=probes.filter(polars.col("step") < budget),
                 recipe=run.settings["recipe"],
                 settings=settings,
+                whole_run=whole_run,
             )
             reading = diagnostic.read(early)
             if reading.value is not None and not (np.isfinite(reading.value) and reading.value > 0):
@@ -151,9 +158,7 @@ def early_spike(early: Early) -> Reading:
 
 def whole_spike_ratio(early: Early) -> Reading:
     """The spike ratio of the whole run, as [S0] has it: it needs the very run that a diagnostic would save."""
-    settings = {"stable_from": early.settings["stable_from"], "early_spikes": []}
-    row = spikes.series_spikes(early.norms, early.steps, early.status, settings)
-    return Reading(row["spike_ratio"], row["note"])
+    return early.whole_run
 
 
 def critical_rate(early: Early) -> Reading:
@@ -252,6 +257,15 @@ def _implied_cap(early: Early) -> polars.DataFrame:
     )
 
 
+def _spike_ratios(table: polars.DataFrame | None) -> dict[tuple[Any, ...], Reading]:
+    """Spike ratio of every run of the table by its coordinates."""
+    if table is None:
+        return {}
+    rows = table.filter(polars.col("group") == gradient_norms.GLOBAL)
+    columns = ("architecture", "task", "recipe", "warmup", "seed", "spike_ratio", "note")
+    return {row[:5]: Reading(*row[5:]) for row in rows.select(columns).iter_rows()}
+
+
 def _probes(path: Path, budget: int) -> polars.DataFrame:
     """Finite scalar probe rows of the first `budget` steps; none if the run has no probe file."""
     empty = {"step": polars.Int32, "module": polars.String, "quantity": polars.String, "value": polars.Float64}
@@ -273,6 +287,7 @@ def _unprobed(early: Early, name: str) -> Reading:
     return Reading(None, f"no {name} among the probes of the first {early.budget} steps")
 
 
+UNMEASURED = Reading(None, "the run stops before its spike ratio is defined")
 MINIMUM_SPIKE_BUDGET = 5
 """Below this many steps the median of n/5 .. n is over the spike itself."""
 SMALLEST_DROP = 1e-4

@@ -12,16 +12,12 @@ from typing import Any
 
 import numpy as np
 import polars
-import pyarrow
-import pyarrow.parquet
 from numpy.typing import NDArray
 from scipy import stats
 
-from warmup.errors import DataError
-from warmup.statistics.base import run_folders
+from warmup.statistics.base import gradient_norms, run_folders
+from warmup.statistics.base.gradient_norms import GLOBAL
 
-GLOBAL = "gradient_norm"
-PREFIX = "gradient_norm/"
 GSS_LIMIT = 50.0
 """A step is a spike if its norm exceeds this multiple of the run's mean (gradient spike score, arXiv 2501.06842)."""
 SPIKE_SCORE_WINDOW = 128
@@ -49,17 +45,13 @@ def spike_table(folders: Sequence[str | Path], settings: Mapping[str, Any], thre
 def run_spikes(folder: str | Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rows of one run: `global` first, then its layer groups in the order of the log's columns."""
     run = run_folders.read(folder)
-    with pyarrow.parquet.ParquetFile(run.log) as log:
-        names = [name for name in log.schema_arrow.names if name.startswith(PREFIX)]
-        if GLOBAL not in log.schema_arrow.names:
-            raise DataError(f"{run.log}: has no column {GLOBAL}")
-        norms = _column(log, GLOBAL)
-        overall = {**run.coordinates, "group": "global", **series_spikes(norms, run.steps, run.status, settings)}
+    with gradient_norms.NormLog(run) as log:
+        norms = log.of()
+        overall = {**run.coordinates, "group": GLOBAL, **series_spikes(norms, run.steps, run.status, settings)}
         peak = overall["spike_step"]
         largest, rows = -np.inf, [overall]
-        for name in names:
-            norms = _column(log, name)
-            group = name.removeprefix(PREFIX)
+        for group in log.groups:
+            norms = log.of(group)
             rows.append({**run.coordinates, "group": group, **series_spikes(norms, run.steps, run.status, settings)})
             if peak is not None and norms[peak] > largest:
                 largest, overall["attained_by"] = float(norms[peak]), group
@@ -169,17 +161,15 @@ def early_norms(folders: Sequence[str | Path], steps: int) -> polars.DataFrame:
         run = run_folders.read(folder)
         if run.warmup != 0:
             continue
-        names = [name for name in pyarrow.parquet.read_schema(run.log).names if name.startswith(GLOBAL)]
-        table = pyarrow.parquet.read_table(run.log, columns=["step", *names], use_threads=False).slice(0, steps)
-        frame = polars.DataFrame(polars.from_arrow(table)).unpivot(
-            index="step", variable_name="group", value_name="value"
-        )
-        parts.append(
-            frame.with_columns(
-                polars.col("group").replace(GLOBAL, "global").str.strip_prefix(PREFIX),
-                *[polars.lit(value, EARLY_NORMS[name]).alias(name) for name, value in run.coordinates.items()],
-            )
-        )
+        with gradient_norms.NormLog(run) as log:
+            for group in (GLOBAL, *log.groups):
+                first = log.of(group)[:steps]
+                frame = polars.DataFrame(
+                    {"group": group, "step": np.arange(len(first)), "value": first},
+                    schema={name: EARLY_NORMS[name] for name in ("group", "step", "value")},
+                )
+                known = [polars.lit(value, EARLY_NORMS[name]).alias(name) for name, value in run.coordinates.items()]
+                parts.append(frame.with_columns(*known))
     return polars.concat(parts).select(*EARLY_NORMS) if parts else polars.DataFrame(schema=EARLY_NORMS)
 
 
@@ -192,12 +182,6 @@ def _geometric(values: Series, confidence: float) -> dict[str, Any]:
     error = float(values.std(ddof=1) / np.sqrt(values.size))
     half = float(stats.t.ppf(0.5 + confidence / 2, values.size - 1)) * error
     return row | {"error": error, "low": float(np.exp(mean - half)), "high": float(np.exp(mean + half))}
-
-
-def _column(log: pyarrow.parquet.ParquetFile, name: str) -> Series:
-    """One column, nulls as NaN."""
-    values: Series = log.read(columns=[name], use_threads=False).column(0).to_numpy()
-    return values
 
 
 def _window_sums(values: Series, window: int) -> Series:
