@@ -143,6 +143,7 @@ def write_run(
     where: dict[str, str] | None = None,
     recipe: dict[str, object] | None = None,
     probes: list[dict[str, object]] | None = None,
+    rates: np.ndarray | None = None,
 ) -> Path:
     """The files of a run that statistics of its log read: `norms` by group ("global" is the global norm)."""
     coordinates = {
@@ -155,6 +156,7 @@ def write_run(
     }
     length = len(norms["global"])
     columns = {"step": np.arange(length, dtype=np.int32), "loss": np.ones(length, dtype=np.float32)}
+    columns["learning_rate"] = np.full(length, 1e-3 if rates is None else rates, dtype=np.float32)
     for group, values in norms.items():
         columns["gradient_norm" if group == "global" else f"gradient_norm/{group}"] = np.asarray(values, np.float32)
     folder.mkdir(parents=True, exist_ok=True)

@@ -137,6 +137,14 @@ def test_cap_release_is_read_off_spectral_norms_where_no_caps_are_logged(tmp_pat
     assert value(table(tmp_path, probes), "cap_release", 10)[0] == pytest.approx(5.0)
 
 
+def test_the_implied_cap_is_that_of_the_rate_at_its_step_not_of_the_peak(tmp_path: Path) -> None:
+    probes = [row(step, name, size, "a") for step in (0, 4, 9) for name, size in (("sigma_1_weight", 1.0),)]
+    probes += [row(step, "sigma_1_update", 20.0, "a") for step in (0, 4, 9)]
+    assert value(table(tmp_path, probes), "cap_release", 10) == (10.0, "a lower bound: the cap still binds at step 9")
+    falling = np.where(np.arange(STEPS) < 5, 1e-3, 4e-4)  # 0.01 x 1 / (4e-4 x 20) > 1: it has let go
+    assert value(table(tmp_path, probes, rates=falling), "cap_release", 10) == (5.0, None)
+
+
 def test_entropy_drop_takes_the_mixing_entropy_where_there_is_no_attention(tmp_path: Path) -> None:
     probes = [row(step, "mixing_relative_entropy", entropy) for step, entropy in ((0, 0.8), (5, 0.2), (9, 0.4))]
     found = table(tmp_path, probes)

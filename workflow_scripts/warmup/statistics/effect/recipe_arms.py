@@ -14,6 +14,7 @@ import numpy
 import polars
 
 from warmup.statistics.base import run_folders
+from warmup.statistics.base.implied_caps import implied_caps
 from warmup.statistics.base.intervals import CANNOT_SAY, holm
 from warmup.statistics.base.outcomes import Cell, with_outcome
 from warmup.statistics.base.pairing import PairedErrors, paired_errors
@@ -98,18 +99,11 @@ def implied_warmup(folders: Iterable[str | Path]) -> polars.DataFrame:
         if not caps.is_empty():
             parts.append(_cap_curve(caps, run, "recorded", float(options["tau"])))
             continue
-        rates = polars.read_parquet(run.log, columns=["step", "learning_rate"]).cast({"step": polars.Int32})
-        weights, updates = (
-            rows.filter(polars.col("quantity") == f"sigma_1_{name}").select(
-                "step", "module", polars.col("value").alias(name)
-            )
-            for name in ("weight", "update")
-        )
-        norms = weights.join(updates.filter(polars.col("update") > 0), on=["step", "module"]).join(rates, on="step")
-        for tau in TAUS if not norms.is_empty() else ():
-            share = tau * polars.col("weight") / (polars.col("learning_rate") * polars.col("update"))
-            implied = norms.select("step", value=share.clip(upper_bound=1.0).cast(polars.Float32))
-            parts.append(_cap_curve(implied, run, "implied", tau))
+        rates = polars.read_parquet(run.log, columns=["learning_rate"])["learning_rate"].to_numpy()
+        for tau in TAUS:
+            implied = implied_caps(rows, rates, tau)
+            if not implied.is_empty():
+                parts.append(_cap_curve(implied, run, "implied", tau))
     return polars.concat(parts)
 
 

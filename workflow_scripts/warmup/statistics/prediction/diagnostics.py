@@ -16,6 +16,7 @@ import polars
 from numpy.typing import NDArray
 
 from warmup.statistics.base import gradient_norms, run_folders
+from warmup.statistics.base.implied_caps import implied_caps
 from warmup.statistics.prediction import spikes
 
 Needs = Literal["recipe", "early", "run"]
@@ -25,7 +26,7 @@ Needs = Literal["recipe", "early", "run"]
 class Early:
     """What is known of a run after `budget` steps.
 
-    Gradient norms [<= budget], probe rows before that step, the recipe. `whole_run` is what the
+    Gradient norms and learning rates [<= budget], probe rows before that step, the recipe. `whole_run` is what the
     whole run says, for the one diagnostic that needs it.
     """
 
@@ -33,6 +34,7 @@ class Early:
     steps: int
     status: str
     norms: NDArray[np.float64]
+    rates: NDArray[np.float64]
     probes: polars.DataFrame
     recipe: Mapping[str, Any]
     settings: Mapping[str, Any]
@@ -80,9 +82,11 @@ def diagnostic_table(
 def run_diagnostics(
     run: run_folders.RunFolder, settings: Mapping[str, Any], whole_run: "Reading"
 ) -> list[dict[str, Any]]:
-    """Rows of one run. Logs are read for their global norm alone, probe rows up to the largest budget."""
+    """Rows of one run. Logs are read for their global norm and rates, probe rows up to the largest budget."""
     longest = budgets(run.steps, settings)
     norms = gradient_norms.of_run(run)
+    log = polars.read_parquet(run.log, columns=["learning_rate"])
+    rates = log["learning_rate"].cast(polars.Float64).to_numpy()
     probes = _probes(run.attention, max(longest, default=0))
     rows = []
     for name in settings["diagnostics"]:
@@ -93,6 +97,7 @@ def run_diagnostics(
                 steps=run.steps,
                 status=run.status,
                 norms=norms[:budget],
+                rates=rates[:budget],
                 probes=probes.filter(polars.col("step") < budget),
                 recipe=run.settings["recipe"],
                 settings=settings,
@@ -208,7 +213,7 @@ def cap_release(early: Early) -> Reading:
     """
     rows = early.quantity("cap")
     if rows.is_empty():
-        rows = _implied_cap(early)
+        rows = implied_caps(early.probes, early.rates, early.settings["cap_tau"])
     if rows.is_empty():
         return _unprobed(early, "cap, nor sigma_1 of weights and updates")
     caps = rows.group_by("step").agg(polars.col("value").median()).sort("step")
@@ -243,18 +248,6 @@ def spectral_concentration(early: Early) -> Reading:
     if rows.is_empty():
         return _unprobed(early, CONCENTRATION)
     return Reading(float(_per_step(rows, polars.col("value").mean())[-1]))
-
-
-def _implied_cap(early: Early) -> polars.DataFrame:
-    """Rows step, value = min(1, tau sigma_1(W) / (lr sigma_1(U))) of every matrix whose two norms were probed."""
-    key = ["step", "module"]
-    weights = early.quantity("sigma_1_weight").select(*key, weight="value")
-    updates = early.quantity("sigma_1_update").select(*key, update="value")
-    rate = early.recipe["peak_learning_rate"]
-    cap = early.settings["cap_tau"] * polars.col("weight") / (rate * polars.col("update"))
-    return (
-        weights.join(updates, on=key).filter(polars.col("update") > 0).select("step", value=cap.clip(upper_bound=1.0))
-    )
 
 
 def _spike_ratios(table: polars.DataFrame | None) -> dict[tuple[Any, ...], Reading]:
