@@ -53,7 +53,7 @@ def designs(seeds: int, architectures: int) -> Iterator[tuple[str, Design]]:
 
 
 def plain_intervals(studies: int) -> Iterator[checks.Check]:
-    """Intervals of plain samples: t, Wilson, BCa."""
+    """Intervals of plain samples: t, Wilson."""
     for n in SEEDS:
         for noise, sample, truth in (
             ("normal", lambda g, n=n: g.standard_normal(n), 0.0),
@@ -61,19 +61,6 @@ def plain_intervals(studies: int) -> Iterator[checks.Check]:
         ):
             yield checks.interval_coverage(
                 "paired t", intervals.paired_t, sample, truth, f"{n} values, {noise}", studies
-            )
-    for n in (10, 20, 40):
-        for noise, sample, truth in (
-            ("normal", lambda g, n=n: g.standard_normal(n), 0.0),
-            ("skewed", lambda g, n=n: g.standard_exponential(n), 1.0),
-        ):
-            yield checks.interval_coverage(
-                "BCa",
-                lambda x: intervals.bca(x, resamples=999, guarded=False),
-                sample,
-                truth,
-                f"{n} values, {noise}",
-                studies,
             )
     for n in (3, 10, 40):
         for share in (0.1, 0.3):

@@ -74,7 +74,7 @@ rule comparisons:
         settings=depends(
             "comparisons.py",
             *("outcome", "confidence", "margins", "equivalence_margins", "pool_below"),
-            *("bootstrap", "comparisons", "power"),
+            *("comparisons", "power"),
         ),
     script:
         "../workflow_scripts/comparisons.py"

@@ -14,8 +14,9 @@ import polars
 
 from known_truth.simulation import Design, draw, runs
 from warmup.statistics.base import intervals
+from warmup.statistics.base.blocks import Block
 from warmup.statistics.base.outcomes import Cell, with_outcome
-from warmup.statistics.base.pairing import PairedErrors, paired_errors
+from warmup.statistics.base.pairing import PairedErrors, study_errors
 from warmup.statistics.effect import comparisons, mixed_model, optimum, plateau, power, smooth
 
 TOLERANCE = 0.02
@@ -80,9 +81,9 @@ def table(checks: list[Check]) -> polars.DataFrame:
 
 def cell_studies(design: Design, studies: int, seed: int) -> Iterator[list[Cell]]:
     """The cells of independent studies."""
-    warmups = numpy.array(design.warmups)
+    arms = tuple(map(float, design.warmups))
     values = draw(design, numpy.random.default_rng(seed), studies)
-    calm = numpy.zeros((design.seeds, len(warmups)), dtype=numpy.bool_)
+    calm = numpy.zeros((design.seeds, len(arms)), dtype=numpy.bool_)
     for study in values:
         yield [
             Cell(
@@ -91,10 +92,7 @@ def cell_studies(design: Design, studies: int, seed: int) -> Iterator[list[Cell]
                 recipe="adamw",
                 role="study",
                 steps=design.steps,
-                warmups=warmups,
-                seeds=numpy.arange(design.seeds),
-                values=table,
-                diverged=calm,
+                block=Block(arms, numpy.arange(design.seeds), table, calm),
             )
             for index, table in enumerate(study)
         ]
@@ -131,8 +129,8 @@ def cell_checks(design: Design, name: str, studies: int, best: float | None = No
 
     for cells in cell_studies(design, studies, seed=21):
         cell = cells[which]
-        errors = paired_errors(cell, cells, SETTINGS["pool_below"], DRAWS)
-        means = cell.complete.mean(axis=0)
+        errors = study_errors(cells, SETTINGS["pool_below"], DRAWS)[which]
+        means = cell.block.complete.mean(axis=0)
         found = plateau.regrets(means, errors.simultaneous_reach(level))
         held = (found.low <= truth + 1e-12) & (truth <= found.high + 1e-12)
         count("regret limits, all warmups together", "coverage", held.all())
@@ -143,7 +141,7 @@ def cell_checks(design: Design, name: str, studies: int, best: float | None = No
         count("paired difference", "coverage", abs(away) <= errors.reach(level)[1, 0])
         p = comparisons.equivalence_p(away + delta, delta, errors, 1, 0)
         count("equivalence test at the margin", "size", p <= 1.0 - level)
-        gain, chosen = _advantage(cell.complete, errors)
+        gain, chosen = _advantage(cell.block.complete, errors)
         if gain.low is not None and gain.high is not None:
             count("cross-fitted advantage", "coverage", gain.low <= (planted[0] - planted[chosen]).mean() <= gain.high)
         if best is not None:
@@ -199,11 +197,11 @@ def power_check(design: Design, name: str, studies: int) -> Check:
     level = 1.0 - 0.05 / 12.0
     sd = design.sd * (2.0 * (1.0 - design.icc)) ** 0.5
     example = next(cell_studies(design, 1, seed=25))
-    planned = replace(paired_errors(example[0], example, SETTINGS["pool_below"], DRAWS), spread=())  # before any run
+    planned = replace(study_errors(example, SETTINGS["pool_below"], DRAWS)[0], spread=())  # before any run
     gap = power.detectable_gap(planned, sd / design.seeds**0.5, level, SETTINGS["power"]["target"])
     found = 0
     for cells in cell_studies(design, studies, seed=26):
-        errors = paired_errors(cells[0], cells, SETTINGS["pool_below"], DRAWS)
-        means = cells[0].complete.mean(axis=0)
+        errors = study_errors(cells, SETTINGS["pool_below"], DRAWS)[0]
+        means = cells[0].block.complete.mean(axis=0)
         found += abs(float(means[1] - means[0]) + gap) > errors.reach(level)[1, 0]
     return Check("power at the detectable gap", name, "power", SETTINGS["power"]["target"], found / studies, studies)

@@ -84,14 +84,6 @@ def test_a_real_difference_within_the_margin_is_equivalent_and_says_so() -> None
     assert row["verdict"] == "equivalent" and row["note"] == "differs, but by less than the margin"
 
 
-def test_bca_speaks_only_where_its_coverage_was_shown() -> None:
-    few, many = (comparisons(study(0.02, seeds=seeds), statistics()) for seeds in (8, 40))
-    assert few["bca_low"].null_count() == few.height and "BCa needs 40" in few["bca_note"][0]
-    assert many["bca_low"].null_count() == 0
-    for row in many.iter_rows(named=True):
-        assert row["bca_low"] < row["difference"] < row["bca_high"]
-
-
 @pytest.mark.parametrize(
     ("table", "reason"),
     [

@@ -7,7 +7,7 @@ from known_truth.simulation import GRID, Design, draw, planted_optimum, runs
 from statistics_settings import statistics
 
 from warmup.statistics.base.outcomes import cells
-from warmup.statistics.base.pairing import paired_errors
+from warmup.statistics.base.pairing import study_errors
 from warmup.statistics.effect import optimum, smooth
 
 
@@ -100,7 +100,7 @@ def test_lack_of_fit_keeps_its_size() -> None:
 
 def test_parametric_draws_have_the_paired_errors_as_their_spread() -> None:
     everything = cells(study(0.05, seeds=60))
-    errors = paired_errors(everything[0], everything, 5)
+    errors = study_errors(everything, 5)[0]
     draws = smooth.parametric_draws(errors, 40_000, seed=1)
     found = numpy.sqrt(((draws[:, :, None] - draws[:, None, :]) ** 2).mean(axis=0))
     off = ~numpy.eye(len(GRID), dtype=bool)

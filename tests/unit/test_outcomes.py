@@ -118,9 +118,9 @@ def test_cells_hold_every_run_in_its_place_and_gaps_as_missing() -> None:
     whole, broken = outcomes.cells(gap)
     for row in table.filter(architecture="a00").iter_rows(named=True):
         column = int(numpy.flatnonzero(whole.warmups == row["warmup"])[0])
-        assert whole.values[row["seed"], column] == row["best_validation_loss"]
-    assert (whole.missing, broken.missing) == (0, 1)
-    assert broken.complete.shape == (2, 3)
+        assert whole.block.values[row["seed"], column] == row["best_validation_loss"]
+    assert (whole.block.missing, broken.block.missing) == (0, 1)
+    assert broken.block.complete.shape == (2, 3)
 
 
 def test_arms_agree_with_scipy_and_count_divergences() -> None:

@@ -11,9 +11,8 @@ from known_truth.simulation import Design, planted_optimum, runs
 from scipy import stats
 from statistics_settings import statistics
 
-from warmup.statistics.base.intervals import all_pairs, max_t
 from warmup.statistics.base.outcomes import cells
-from warmup.statistics.base.pairing import arm_variances, null_distribution, paired_errors, residual_mean_square
+from warmup.statistics.base.pairing import arm_variances, null_distribution, residual_mean_square, study_errors
 from warmup.statistics.effect import plateau
 
 LAPTOP = (0.0, 0.02, 0.1, 0.3)
@@ -26,8 +25,8 @@ def planted(strength: float, seeds: int = 3, **changes: Any) -> polars.DataFrame
 
 def test_enough_seeds_use_each_cells_own_paired_t() -> None:
     everything = cells(planted(0.1, seeds=6))
-    errors = paired_errors(everything[0], everything, pool_below=5)
-    values = everything[0].complete
+    errors = study_errors(everything, pool_below=5)[0]
+    values = everything[0].block.complete
     expected = stats.ttest_rel(values[:, 1], values[:, 0])
     difference = values[:, 1].mean() - values[:, 0].mean()
     assert errors.method == "paired t"
@@ -35,9 +34,8 @@ def test_enough_seeds_use_each_cells_own_paired_t() -> None:
     assert errors.p_value(expected.statistic, 1, 0) == pytest.approx(expected.pvalue)
     limits = expected.confidence_interval(0.95)
     assert errors.reach(0.95)[1, 0] == pytest.approx((limits.high - limits.low) / 2)
-    together = max_t(values, all_pairs(4))[0]
-    assert together.high is not None and together.estimate is not None
-    assert errors.simultaneous_reach(0.95)[0, 1] == pytest.approx(together.high - together.estimate)
+    critical = errors.simultaneous_reach(0.95)[0, 1] / errors.errors[0, 1]
+    assert stats.t.ppf(0.975, 5) < critical < stats.t.ppf(1 - 0.025 / 6, 5), "between one comparison and Bonferroni"
 
 
 def test_few_seeds_pool_the_shape_and_keep_each_cells_scale() -> None:
@@ -49,10 +47,10 @@ def test_few_seeds_pool_the_shape_and_keep_each_cells_scale() -> None:
         .alias("best_validation_loss")
     )
     one, ten = (cells(each) for each in (table, louder))
-    plain, loud = paired_errors(one[0], one, 5), paired_errors(ten[0], ten, 5)
+    (plain, beside, *_), (loud, unmoved, *_) = (study_errors(each, 5) for each in (one, ten))
     assert plain.peers == (2, 2, 2) and plain.method == "paired, scaled pooling over 4 cells"
     assert loud.errors == pytest.approx(10 * plain.errors)
-    assert paired_errors(ten[1], ten, 5).errors == pytest.approx(paired_errors(one[1], one, 5).errors)
+    assert unmoved.errors == pytest.approx(beside.errors)
 
 
 def test_cells_of_other_tasks_and_other_grids_are_not_pooled() -> None:
@@ -63,8 +61,7 @@ def test_cells_of_other_tasks_and_other_grids_are_not_pooled() -> None:
         .otherwise("warmup")
         .alias("warmup")
     )
-    everything = cells(other_grid)
-    assert paired_errors(everything[0], everything, 5).peers == (2, 2)
+    assert study_errors(cells(other_grid), 5)[0].peers == (2, 2)
 
 
 def test_the_pooled_null_of_one_cell_alone_is_student_t() -> None:
@@ -141,10 +138,10 @@ def test_an_arm_with_diverged_runs_does_not_blur_the_calm_ones() -> None:
         polars.when(failing).then(4.0).otherwise("best_validation_loss").alias("best_validation_loss"),
     )
     calm, wild = cells(table), cells(broken)
-    before, after = (paired_errors(each[0], each, 5).simultaneous_reach(0.95) for each in (calm, wild))
+    before, after = (study_errors(each, 5)[0].simultaneous_reach(0.95) for each in (calm, wild))
     assert after[1, 2] < 2.0 * before[1, 2], "two calm arms"
     assert after[0, 1] > 10.0 * before[0, 1], "the wild arm"
-    assert paired_errors(wild[1], wild, 5).peers == (3, 3), "and it is no peer of the other architectures"
+    assert study_errors(wild, 5)[1].peers == (3, 3), "and it is no peer of the other architectures"
 
 
 @pytest.mark.parametrize("seeds", [2, 10])
@@ -158,8 +155,7 @@ def test_two_arms_that_end_alike_in_every_seed_do_not_silence_the_cell(seeds: in
         .then(4.0 + 0.01 * polars.col("seed"))
         .otherwise("best_validation_loss"),
     )
-    (cell,) = cells(broken)
-    errors = paired_errors(cell, [cell], 5)
+    (errors,) = study_errors(cells(broken), 5)
     assert errors.known and errors.errors[0, 1] == 0.0 and (errors.errors[0, 2:] > 0).all()
     assert errors.statistic(0.0, 0, 1) == 0.0 and errors.p_value(errors.statistic(0.0, 0, 1), 0, 1) == 1.0
     assert errors.p_value(errors.statistic(0.1, 0, 1), 0, 1) < 1e-4

@@ -8,7 +8,7 @@ from statistics_settings import statistics
 from statsmodels.stats.power import TTestPower
 
 from warmup.statistics.base.outcomes import cells
-from warmup.statistics.base.pairing import PairedErrors, paired_errors
+from warmup.statistics.base.pairing import PairedErrors, study_errors
 from warmup.statistics.effect.power import detectable_gap, power_table, seeds_for
 
 WARMUPS = (0.0, 0.02, 0.1, 0.3)
@@ -32,7 +32,7 @@ def test_seeds_for_a_gap_are_the_fewest_that_suffice() -> None:
 
 def test_pooling_detects_smaller_gaps_than_two_seeds_alone() -> None:
     everything = cells(runs(Design(seeds=2, warmups=WARMUPS)))
-    pooled = paired_errors(everything[0], everything, 5)
+    pooled = study_errors(everything, 5)[0]
     alone = PairedErrors(pooled.errors, 2)
     assert detectable_gap(pooled, 1.0, 0.95, 0.8) < 0.75 * detectable_gap(alone, 1.0, 0.95, 0.8)
 

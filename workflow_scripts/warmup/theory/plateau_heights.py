@@ -6,18 +6,36 @@ that hold for all pairs of that group together; nothing is taken from the model'
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import polars
 
+from warmup.statistics.base.blocks import Block, block
 from warmup.statistics.base.intervals import CANNOT_SAY, paired_t
-from warmup.statistics.base.outcomes import Cell, with_outcome
+from warmup.statistics.base.outcomes import with_outcome
 from warmup.statistics.base.pairing import paired_errors
 from warmup.theory.heights import families
 
 GROUP = ("architecture", "task", "warmup", "decay")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one (architecture, task, warmup, decay): a `block` whose arms are plateau heights, ascending."""
+
+    architecture: str
+    task: str
+    warmup: float
+    decay: str
+    block: Block
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """Table cells that name this group."""
+        return {name: getattr(self, name) for name in GROUP}
 
 
 def compare(runs: polars.DataFrame, settings: Mapping[str, Any]) -> tuple[polars.DataFrame, polars.DataFrame]:
@@ -28,83 +46,58 @@ def compare(runs: polars.DataFrame, settings: Mapping[str, Any]) -> tuple[polars
     cannot say. A diverged run counts as min(loss, loss at initialisation).
     """
     table = with_outcome(runs, settings["outcome"])
-    groups = families(settings["recipes"], table["recipe"].unique(maintain_order=True))
-    cells = [cell for group in groups for cell in _cells(table, group, settings["recipes"])]
-    arms = [row for cell in cells for row in _arms(cell, settings["confidence"])]
-    differences = [row for cell in cells for row in _differences(cell, cells, settings)]
+    found = families(settings["recipes"], table["recipe"].unique(maintain_order=True))
+    groups = [group for family in found for group in _groups(table, family, settings["recipes"])]
+    arms = [row for group in groups for row in _arms(group, settings["confidence"])]
+    differences = [row for group in groups for row in _differences(group, groups, settings)]
     return polars.DataFrame(arms, schema=ARMS), polars.DataFrame(differences, schema=DIFFERENCES)
 
 
-def _cells(table: polars.DataFrame, group: Mapping[float, str], recipes: Mapping[str, Any]) -> list[Cell]:
-    """The group's runs as cells whose arms are plateau heights: `warmups` holds heights, `recipe` the rest."""
-    heights = {name: height for height, name in group.items()}
-    here = table.filter(polars.col("recipe").is_in(list(heights)))
+def _groups(table: polars.DataFrame, family: Mapping[float, str], recipes: Mapping[str, Any]) -> list[Group]:
+    heights = {name: height for height, name in family.items()}
     options = recipes[next(iter(heights))].get("schedule_options") or {}
     decay = f"{options.get('tail', '1-sqrt')} over {options.get('decay_fraction', 0.2):g}"
-    found = []
-    for part in here.partition_by(["architecture", "task", "warmup"], maintain_order=True):
-        first = part.row(0, named=True)
-        arms = np.array(sorted(group))
-        seeds = np.unique(part["seed"].to_numpy())
-        values = np.full((len(seeds), len(arms)), np.nan)
-        diverged = np.zeros(values.shape, dtype=np.bool_)
-        for row in part.iter_rows(named=True):
-            at = np.searchsorted(seeds, row["seed"]), np.searchsorted(arms, heights[row["recipe"]])
-            values[at] = np.nan if row["outcome"] is None else row["outcome"]
-            diverged[at] = row["status"] == "diverged"
-        label = f"{first['warmup']:g}|{decay}"
-        found.append(
-            Cell(
-                first["architecture"],
-                first["task"],
-                label,
-                first["role"],
-                first["steps"],
-                arms,
-                seeds,
-                values,
-                diverged,
-            )
-        )
-    return found
+    here = table.filter(polars.col("recipe").is_in(list(heights))).with_columns(
+        height=polars.col("recipe").replace_strict(heights, default=None, return_dtype=polars.Float64)
+    )
+    return [
+        Group(architecture, task, warmup, decay, block(part, ["height"], sorted(family)))
+        for (architecture, task, warmup), part in here.group_by(GROUP[:3], maintain_order=True)
+    ]
 
 
-def _head(cell: Cell) -> dict[str, Any]:
-    warmup, decay = cell.recipe.split("|")
-    return {"architecture": cell.architecture, "task": cell.task, "warmup": float(warmup), "decay": decay}
-
-
-def _arms(cell: Cell, confidence: float) -> list[dict[str, Any]]:
+def _arms(group: Group, confidence: float) -> list[dict[str, Any]]:
     rows = []
-    for column, height in enumerate(cell.warmups):
-        sample = cell.values[:, column][np.isfinite(cell.values[:, column])]
+    for height, values, diverged in zip(group.block.arms, group.block.values.T, group.block.diverged.T, strict=True):
+        sample = values[np.isfinite(values)]
         mean = paired_t(sample, confidence)
         rows.append(
-            _head(cell)
-            | {"height": float(height), "n": len(sample), "diverged": int(cell.diverged[:, column].sum())}
+            group.head
+            | {"height": height, "n": len(sample), "diverged": int(diverged.sum())}
             | mean.columns("mean")
             | {"values": sample.tolist(), "note": mean.note}
         )
     return rows
 
 
-def _differences(cell: Cell, cells: list[Cell], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    others = [other for other in cells if other is not cell and other.recipe == cell.recipe]
-    errors = paired_errors(cell, others, settings["pool_below"])
-    means = cell.complete.mean(axis=0) if len(cell.complete) else np.full(len(cell.warmups), np.nan)
+def _differences(group: Group, groups: list[Group], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    alike = [other.block for other in groups if all(other.head[name] == group.head[name] for name in GROUP[1:])]
+    errors = paired_errors(group.block, alike, settings["pool_below"])
+    complete, heights = group.block.complete, group.block.arms
     reaches = errors.simultaneous_reach(settings["confidence"]) if errors.known else None
     rows = []
-    for cool, hot in combinations(range(len(cell.warmups)), 2):
-        head = _head(cell) | {
-            "cooler": float(cell.warmups[cool]),
-            "hotter": float(cell.warmups[hot]),
-            "n": len(cell.complete),
+    for cool, hot in combinations(range(len(heights)), 2):
+        head = group.head | {
+            "cooler": heights[cool],
+            "hotter": heights[hot],
+            "n": len(complete),
             "confidence": settings["confidence"],
             "method": errors.method,
         }
         if reaches is None:
             rows.append(head | {"verdict": CANNOT_SAY, "note": errors.note})
             continue
+        means = complete.mean(axis=0)
         estimate, reach = float(means[hot] - means[cool]), float(reaches[hot, cool])
         low, high = estimate - reach, estimate + reach
         verdict = "hotter lower" if high < 0 else "hotter higher" if low > 0 else "no difference shown"

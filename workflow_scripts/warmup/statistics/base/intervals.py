@@ -1,10 +1,10 @@
-"""Intervals shared by all statistics: Wilson, t, max-t, BCa, bootstrap percentiles.
+"""Intervals shared by all statistics: Wilson, t, max-t, bootstrap percentiles.
 
 What comes in: plain numbers or numpy arrays. What goes out: an `Interval`, which either holds numbers or says in words
 why there are none ("cannot say"). Only numpy and scipy.special are imported here, so that a rule starts quickly.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -19,11 +19,6 @@ CANNOT_SAY = "cannot say"
 
 MAX_T_DRAWS = 40_000
 """Simulated studies behind a max-t critical value; the 95 % point is then known to about 0.02."""
-
-BCA_MINIMUM = ((0.90, 40), (0.95, 40))
-"""(confidence, fewest values) where BCa covers at least the nominal less 2 % (simulation table, docs/statistics.md).
-
-Asked for a higher confidence than the last entry, BCa cannot say: its tails come from too few distinct resamples."""
 
 Floats = NDArray[numpy.float64]
 
@@ -89,74 +84,20 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
     return Interval(share, low, high, trials, confidence)
 
 
-def paired_t(
-    differences: ArrayLike,
-    confidence: float = 0.95,
-    *,
-    variance: float | None = None,
-    freedom: float | None = None,
-) -> Interval:
-    """t interval of the mean of `differences` [n] (one per seed, or any independent values; not-a-number is an error).
-
-    A pooled `variance` of one difference, with its degrees of `freedom`, may be given in place of the sample's own;
-    then a single difference is enough.
-    """
+def paired_t(differences: ArrayLike, confidence: float = 0.95) -> Interval:
+    """t interval of the mean of `differences` [n]: one per seed, or any independent values, all of them finite."""
     sample = _finite(differences)
     n = len(sample)
-    if (variance is None) != (freedom is None):
-        raise ValueError("a pooled variance comes with its degrees of freedom")
     if n == 0:
         return unknown("no values", n=0, confidence=confidence)
     estimate = float(sample.mean())
-    if variance is None or freedom is None:
-        if n == 1:
-            return unknown("one value has no spread", n=1, confidence=confidence, estimate=estimate)
-        variance, freedom = float(sample.var(ddof=1)), float(n - 1)
+    if n == 1:
+        return unknown("one value has no spread", n=1, confidence=confidence, estimate=estimate)
+    variance = float(sample.var(ddof=1))
     if not variance > _round_off(sample):
         return unknown("the values do not vary", n=n, confidence=confidence, estimate=estimate)
-    half = t_quantile(0.5 + confidence / 2.0, freedom) * (variance / n) ** 0.5
+    half = t_quantile(0.5 + confidence / 2.0, n - 1) * (variance / n) ** 0.5
     return Interval(estimate, estimate - half, estimate + half, n, confidence)
-
-
-def bca(
-    sample: ArrayLike,
-    confidence: float = 0.95,
-    *,
-    statistic: Callable[..., Any] = numpy.mean,
-    resamples: int = 9999,
-    seed: int = 0,
-    guarded: bool = True,
-) -> Interval:
-    """Bias-corrected accelerated bootstrap interval of `statistic(sample, axis=-1)` (scipy.stats.bootstrap).
-
-    `guarded` (always, outside simulations) refuses the sizes at which the interval fails its own coverage simulation.
-    """
-    values = _finite(sample)
-    n = len(values)
-    estimate = float(statistic(values, axis=-1)) if n else None
-    fewest = next((count for level, count in BCA_MINIMUM if confidence <= level + 1e-9), None)
-    if guarded and fewest is None:
-        reason = f"a bootstrap cannot reach {confidence:.4g} confidence"
-        return unknown(reason, n=n, confidence=confidence, estimate=estimate)
-    if n < 2 or (guarded and fewest is not None and n < fewest):
-        reason = f"BCa needs {fewest if guarded else 2} values, there are {n}"
-        return unknown(reason, n=n, confidence=confidence, estimate=estimate)
-    if not values.var() > _round_off(values):
-        return unknown("the values do not vary", n=n, confidence=confidence, estimate=estimate)
-    from scipy import stats
-
-    found = stats.bootstrap(
-        (values,),
-        statistic,
-        vectorized=True,
-        confidence_level=confidence,
-        n_resamples=resamples,
-        method="BCa",
-        rng=numpy.random.default_rng(seed),
-    ).confidence_interval
-    if not (numpy.isfinite(found.low) and numpy.isfinite(found.high)):
-        return unknown("BCa is undefined for this sample", n=n, confidence=confidence, estimate=estimate)
-    return Interval(estimate, float(found.low), float(found.high), n, confidence)
 
 
 def percentile(draws: ArrayLike, estimate: float | None, *, n: int, confidence: float = 0.95) -> Interval:
@@ -172,11 +113,6 @@ def percentile(draws: ArrayLike, estimate: float | None, *, n: int, confidence: 
         return unknown(reason, n=n, confidence=confidence, estimate=estimate)
     low, high = numpy.quantile(good, [0.5 - confidence / 2.0, 0.5 + confidence / 2.0])
     return Interval(estimate, float(low), float(high), n, confidence)
-
-
-def resample_indices(n: int, resamples: int, seed: int) -> NDArray[numpy.int64]:
-    """Bootstrap row indices [resamples, n], the same for equal arguments."""
-    return numpy.random.default_rng(seed).integers(0, n, size=(resamples, n))
 
 
 def all_pairs(arms: int) -> Floats:
@@ -214,34 +150,6 @@ def _max_t_critical(contrasts: tuple[tuple[float, ...], ...], freedom: int, conf
         squares = ((generator.standard_normal((count, freedom, rows.shape[0])) @ rows) ** 2).mean(axis=1)
         largest[start : start + count] = (numpy.abs(mean) / numpy.sqrt(squares)).max(axis=1)
     return float(numpy.quantile(largest, confidence))
-
-
-def max_t(values: ArrayLike, contrasts: ArrayLike, confidence: float = 0.95) -> list[Interval]:
-    """Simultaneous intervals of `contrasts` [m, arms] of arm means from `values` [seeds, arms], paired by seed.
-
-    With probability `confidence` all m hold together. Each contrast has its own paired variance (arms may differ in
-    spread); the critical value is that of `max_t_critical` with seeds - 1 degrees of freedom.
-    """
-    table = numpy.atleast_2d(numpy.asarray(values, dtype=numpy.float64))
-    if not numpy.isfinite(table).all():
-        raise ValueError("values must be finite: leave incomplete seeds out first")
-    rows = numpy.atleast_2d(numpy.asarray(contrasts, dtype=numpy.float64))
-    seeds = table.shape[0]
-    differences = table @ rows.T  # [seeds, m]
-    means = differences.mean(axis=0)
-    if seeds < 2:
-        reason = "one value has no spread"
-        return [unknown(reason, n=seeds, confidence=confidence, estimate=float(mean)) for mean in means]
-    critical = max_t_critical(rows, seeds - 1, confidence)
-    found = []
-    for mean, column in zip(means.tolist(), differences.T, strict=True):
-        variance = float(column.var(ddof=1))
-        if not variance > _round_off(column):
-            found.append(unknown("the values do not vary", n=seeds, confidence=confidence, estimate=mean))
-            continue
-        half = critical * (variance / seeds) ** 0.5
-        found.append(Interval(mean, mean - half, mean + half, seeds, confidence))
-    return found
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -1,7 +1,7 @@
 """One row per run, and the outcome by which runs are judged.
 
-What comes in: the `summary.json` of every run. What goes out: the runs table; the same runs arranged by cell as arrays
-[seeds, warmups], which is what every estimator takes; one row per arm with its divergence rate.
+What comes in: the `summary.json` of every run. What goes out: the runs table; the same runs arranged by cell as Blocks
+of warmups and seeds, which is what every estimator takes; one row per arm with its divergence rate.
 """
 
 import json
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy
 import polars
-from numpy.typing import NDArray
 
 from warmup.errors import DataError
+from warmup.statistics.base.blocks import Block, block
 from warmup.statistics.base.intervals import Floats, paired_t, wilson
 
 CELL = ("architecture", "task", "recipe")
@@ -53,17 +53,14 @@ LOSSES = ("best_validation_loss", "final_validation_loss", "final_training_loss"
 
 @dataclass(frozen=True)
 class Cell:
-    """Runs of one (architecture, task, recipe): `values` [seeds, warmups], not-a-number where a run is missing."""
+    """Runs of one (architecture, task, recipe): a `block` whose arms are warmups, ascending."""
 
     architecture: str
     task: str
     recipe: str
     role: str
     steps: int
-    warmups: Floats
-    seeds: NDArray[numpy.int64]
-    values: Floats
-    diverged: NDArray[numpy.bool_]
+    block: Block
     lineage: str = ""
 
     @property
@@ -72,20 +69,9 @@ class Cell:
         return {"architecture": self.architecture, "task": self.task, "recipe": self.recipe}
 
     @property
-    def complete(self) -> Floats:
-        """Rows of `values` of the seeds that have every warmup: what pairing by seed can use."""
-        return self.values[numpy.isfinite(self.values).all(axis=1)]
-
-    @property
-    def missing(self) -> int:
-        """How many runs of the grid seeds x warmups are absent."""
-        return int((~numpy.isfinite(self.values)).sum())
-
-    @property
-    def hopeless(self) -> bool:
-        """True where every run present diverged, so that no warmup can be preferred."""
-        present = numpy.isfinite(self.values)
-        return bool(present.any() and self.diverged[present].all())
+    def warmups(self) -> Floats:
+        """The arms as fractions of training."""
+        return numpy.array(self.block.arms, dtype=numpy.float64)
 
 
 def runs_table(
@@ -166,7 +152,7 @@ def with_outcome(runs: polars.DataFrame, name: str = "best_validation_loss") -> 
 
 
 def cells(runs: polars.DataFrame, outcome: str = "best_validation_loss") -> list[Cell]:
-    """Every (architecture, task, recipe) of `runs`, in order of appearance, with its outcomes as [seeds, warmups].
+    """Every (architecture, task, recipe) of `runs`, in order of appearance, with its outcomes as a Block.
 
     `outcome` is one of LOSSES, or another numeric column (a metric), which is then taken as it is.
     """
@@ -177,12 +163,6 @@ def cells(runs: polars.DataFrame, outcome: str = "best_validation_loss") -> list
 
 
 def _cell(part: polars.DataFrame) -> Cell:
-    warmups, column = numpy.unique(part["warmup"].to_numpy(), return_inverse=True)
-    seeds, row = numpy.unique(part["seed"].to_numpy(), return_inverse=True)
-    values = numpy.full((len(seeds), len(warmups)), numpy.nan)
-    values[row, column] = part["outcome"].cast(polars.Float64).to_numpy()
-    diverged = numpy.zeros(values.shape, dtype=numpy.bool_)
-    diverged[row, column] = (part["status"] == "diverged").to_numpy()
     first = part.row(0, named=True)
     return Cell(
         architecture=first["architecture"],
@@ -190,10 +170,7 @@ def _cell(part: polars.DataFrame) -> Cell:
         recipe=first["recipe"],
         role=first["role"],
         steps=first["steps"],
-        warmups=warmups,
-        seeds=seeds,
-        values=values,
-        diverged=diverged,
+        block=block(part, ["warmup"]),
         lineage=first.get("lineage") or first["architecture"],
     )
 

@@ -1,4 +1,4 @@
-"""Errors of differences between arms of a cell, paired by seed: the base of plateaus, comparisons and power.
+"""Errors of differences between arms of a block, paired by seed: the base of plateaus, comparisons and power.
 
 With enough seeds each difference has its own paired variance and Student's t. With fewer (`pool_below`, 5) that is
 hopeless (at two seeds and six arms the max-t point is 190), so the cells of a task are pooled: each cell keeps its own
@@ -20,6 +20,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy import special
 
+from warmup.statistics.base.blocks import Block
 from warmup.statistics.base.intervals import Floats, all_pairs, max_t_critical, t_p_value, t_quantile
 from warmup.statistics.base.outcomes import Cell
 
@@ -36,11 +37,11 @@ SMALLEST_SHARE = 0.05
 
 @dataclass(frozen=True)
 class PairedErrors:
-    """Standard errors of mean differences between the arms of one cell, with their reference distributions.
+    """Standard errors of mean differences between the arms of one block, with their reference distributions.
 
     `errors` [arms, arms]: standard error of mean(i) - mean(j), zero on the diagonal and between arms whose outcomes are
     the same number in every seed (recipes that never differ, runs that diverge at once); empty if `note` says why.
-    `seeds`: complete seeds of the cell; `peers`: those of each pooled cell (none where nothing is pooled).
+    `seeds`: complete seeds of the block; `peers`: those of each pooled one (none where nothing is pooled).
     `own` [arms, arms]: pairs that rest on their own paired variance although others are pooled (an arm with a diverged
     run has a spread of another kind). `spread`: relative spreads of the pooled arms, as they enter the simulation.
     `draws`: simulated null studies behind critical values and p.
@@ -165,18 +166,26 @@ def _pairs(arms: int) -> list[tuple[int, int]]:
     return list(combinations(range(arms), 2))
 
 
-def paired_errors(cell: Cell, others: Sequence[Cell], pool_below: int, draws: int = DRAWS) -> PairedErrors:
-    """Errors of `cell`, pooled with those of `others` that share its task and warmups if it has few seeds.
+def study_errors(cells: Sequence[Cell], pool_below: int, draws: int = DRAWS) -> list[PairedErrors]:
+    """Errors of every cell of a study; those of few seeds are pooled with the other cells of their task."""
+    return [
+        paired_errors(cell.block, [other.block for other in cells if other.task == cell.task], pool_below, draws)
+        for cell in cells
+    ]
+
+
+def paired_errors(block: Block, others: Sequence[Block], pool_below: int, draws: int = DRAWS) -> PairedErrors:
+    """Errors of `block`, pooled with those of `others` (itself aside) that have its arms if it has few seeds.
 
     Arms with a diverged run are kept out of the pooling: their differences rest on their own paired variance.
     """
-    values = cell.complete
+    values = block.complete
     seeds = len(values)
-    reason = refusal(cell)
+    reason = refusal(block)
     if reason:
         return PairedErrors(numpy.empty((0, 0)), seeds, note=reason)
-    calm = ~cell.diverged.any(axis=0)
-    peers = [other.complete[:, calm] for other in others if _poolable(cell, other)]
+    calm = ~block.diverged.any(axis=0)
+    peers = [other.complete[:, calm] for other in others if _poolable(block, other)]
     pooled = seeds < pool_below and bool(peers) and calm.sum() >= 2 and _varies(values[:, calm])
     squares = _paired_variances(values)
     if pooled:
@@ -214,19 +223,19 @@ def _rounded_spread(shares: Floats) -> tuple[float, ...]:
     return tuple((2.0 ** (numpy.round(numpy.log2(sd) / SPREAD_STEP) * SPREAD_STEP)).tolist())
 
 
-def refusal(cell: Cell) -> str:
-    """Why nothing can be said about differences between the arms of `cell`; empty if something can."""
-    seeds, arms = cell.complete.shape
-    missing = f" ({cell.missing} runs missing)" if cell.missing else ""
+def refusal(block: Block) -> str:
+    """Why nothing can be said about differences between the arms of `block`; empty if something can."""
+    seeds, arms = block.complete.shape
+    missing = f" ({block.missing} runs missing)" if block.missing else ""
     if arms < 2:
         return ONE_WARMUP
-    if cell.hopeless:
+    if block.hopeless:
         return "every run diverged"
     if seeds == 0:
         return f"no seed has every warmup{missing}"
     if seeds == 1:
         return f"one seed has no spread{missing}"
-    if not _varies(cell.complete):
+    if not _varies(block.complete):
         return "the outcomes do not vary between seeds"
     return ""
 
@@ -255,15 +264,14 @@ def _varies(values: Floats) -> bool:
     return residual_mean_square(values) > 1e-24 * float((values**2).max())
 
 
-def _poolable(cell: Cell, other: Cell) -> bool:
-    """Same task, same warmups, something to say, no diverged run, and spread in the arms of `cell` without one."""
+def _poolable(block: Block, other: Block) -> bool:
+    """Same arms, something to say, no diverged run, and spread in the arms of `block` without one."""
     return (
-        other is not cell
-        and other.task == cell.task
-        and numpy.array_equal(other.warmups, cell.warmups)
+        other is not block
+        and other.arms == block.arms
         and not refusal(other)
         and not other.diverged.any()
-        and _varies(other.complete[:, ~cell.diverged.any(axis=0)])
+        and _varies(other.complete[:, ~block.diverged.any(axis=0)])
     )
 
 

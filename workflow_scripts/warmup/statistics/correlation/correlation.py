@@ -70,14 +70,14 @@ def design(
     lineages: list[str] = []
     for cell in outcomes.cells(runs, settings["outcome"]):
         key = (cell.architecture, cell.task, cell.recipe)
-        x = np.array([found.get((*key, int(seed))) for seed in cell.seeds], dtype=np.float64)
-        usable = np.isfinite(cell.values).all(axis=1) & np.isfinite(x)
+        x = np.array([found.get((*key, int(seed))) for seed in cell.block.seeds], dtype=np.float64)
+        usable = np.isfinite(cell.block.values).all(axis=1) & np.isfinite(x)
         if 2 * usable.sum() <= len(x) or len(cell.warmups) < 2:
             notes.append(f"{' '.join(key)}: {usable.sum()} of {len(x)} seeds have every warmup and a spike ratio")
-        elif cell.hopeless:
+        elif cell.block.hopeless:
             notes.append(f"{' '.join(key)}: every run diverged")
         else:
-            kept.append((cell.architecture, cell.task, cell.recipe, cell.warmups, x[usable], cell.values[usable]))
+            kept.append((cell.architecture, cell.task, cell.recipe, cell.warmups, x[usable], cell.block.values[usable]))
             lineages.append(cell.lineage)
     return replace(association.points(kept, settings["log_offset"]), lineages=tuple(lineages)), notes
 

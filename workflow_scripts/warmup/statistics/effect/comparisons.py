@@ -10,9 +10,9 @@ from typing import Any
 import numpy
 import polars
 
-from warmup.statistics.base.intervals import CANNOT_SAY, bca, bonferroni, holm
+from warmup.statistics.base.intervals import CANNOT_SAY, bonferroni, holm
 from warmup.statistics.base.outcomes import CELL, SCHEMA, Cell, cells
-from warmup.statistics.base.pairing import PairedErrors, paired_errors
+from warmup.statistics.base.pairing import PairedErrors, study_errors
 from warmup.statistics.effect.plateau import margin
 
 CORRECTED_OVER = {"study": (), "task": ("task",), "architecture": ("architecture",), "cell": CELL}
@@ -26,7 +26,7 @@ def comparisons(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.D
     that cannot be tested still counts in its family's size.
     """
     everything = cells(runs, settings["outcome"])
-    errors = [paired_errors(cell, everything, settings["pool_below"]) for cell in everything]
+    errors = study_errors(everything, settings["pool_below"])
     rows: list[dict[str, Any]] = []
     for family, entry in settings["comparisons"].items():
         found = [
@@ -58,20 +58,15 @@ def _row(
     if not errors.known:
         return head | _cannot(errors.note)
     this, that = (int(numpy.flatnonzero(cell.warmups == value)[0]) for value in (warmup, reference))
-    values = cell.complete
+    values = cell.block.complete
     differences = values[:, this] - values[:, that]
     difference, error = float(differences.mean()), float(errors.errors[this, that])
     delta = margin(settings, cell.task, float(values.mean(axis=0).min()), "equivalence_margins")
-    confidence, bootstrap = settings["confidence"], settings["bootstrap"]
-    half = float(errors.reach(confidence)[this, that])
-    resampled = bca(differences, confidence, resamples=bootstrap["resamples"], seed=bootstrap["seed"])
+    half = float(errors.reach(settings["confidence"])[this, that])
     return head | {
         "difference": difference,
         "low": difference - half,
         "high": difference + half,
-        "bca_low": resampled.low,
-        "bca_high": resampled.high,
-        "bca_note": resampled.note,
         "error": error,
         "t": errors.statistic(difference, this, that),
         "p": errors.p_value(errors.statistic(difference, this, that), this, that),
@@ -136,14 +131,13 @@ COMPARISONS: dict[str, polars.DataType] = {
     **{
         name: polars.Float64()
         for name in (
-            *("difference", "low", "high", "bonferroni_low", "bonferroni_high", "bca_low", "bca_high"),
+            *("difference", "low", "high", "bonferroni_low", "bonferroni_high"),
             *("error", "t", "p", "p_bonferroni", "p_holm", "margin", "p_equivalence", "p_equivalence_holm"),
         )
     },
     "method": polars.String(),
     "verdict": polars.String(),
     "note": polars.String(),
-    "bca_note": polars.String(),
 }
 """Columns of the comparisons table; differences, limits and margins in the outcome's unit.
 

@@ -14,7 +14,7 @@ import polars
 
 from warmup.statistics.base.intervals import CANNOT_SAY, Floats, Interval, unknown
 from warmup.statistics.base.outcomes import CELL, LOSSES, SCHEMA, Cell, cells
-from warmup.statistics.base.pairing import PairedErrors, paired_errors
+from warmup.statistics.base.pairing import PairedErrors, study_errors
 from warmup.statistics.effect.smooth import SmoothOptimum, smooth_optimum
 
 MOST_SPLITS = 400
@@ -33,10 +33,10 @@ def optima(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.DataFr
     others = {name: {_key(cell): cell for cell in cells(runs, name)} for name in LOSSES}
     named = {row[:3]: row[3] for row in runs.select([*CELL, "metric"]).unique().iter_rows()}
     rows = []
-    for cell in everything:
-        errors = paired_errors(cell, everything, settings["pool_below"])
-        row = cell.key | {"role": cell.role, "n": errors.seeds, "warmups": len(cell.warmups), "missing": cell.missing}
-        row |= {"diverged": int(cell.diverged.sum()), "metric": named[_key(cell)]}
+    for cell, errors in zip(everything, study_errors(everything, settings["pool_below"]), strict=True):
+        row = cell.key | {"role": cell.role, "n": errors.seeds, "warmups": len(cell.warmups)}
+        row |= {"missing": cell.block.missing, "diverged": int(cell.block.diverged.sum())}
+        row |= {"metric": named[_key(cell)]}
         row |= {f"optimum_by_{name}": _simple_optimum(table[_key(cell)]) for name, table in others.items()}
         if errors.known:
             row |= _optimum(cell, settings) | _metric(cell, metrics[_key(cell)], settings["reference"])
@@ -51,7 +51,7 @@ def _key(cell: Cell) -> tuple[str, str, str]:
 
 
 def _optimum(cell: Cell, settings: Mapping[str, Any]) -> dict[str, Any]:
-    means = cell.complete.mean(axis=0)
+    means = cell.block.complete.mean(axis=0)
     best = argmin(means)
     at = float(cell.warmups[best])
     ends = ["at the smallest warmup"] if best == 0 else ["at the largest warmup"] if best == len(means) - 1 else []
@@ -71,16 +71,16 @@ def _optimum(cell: Cell, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _simple_optimum(cell: Cell) -> float | None:
-    complete = cell.complete
-    return None if len(complete) < 2 or cell.hopeless else float(cell.warmups[argmin(complete.mean(axis=0))])
+    complete = cell.block.complete
+    return None if len(complete) < 2 or cell.block.hopeless else float(cell.warmups[argmin(complete.mean(axis=0))])
 
 
 def _metric(cell: Cell, metric: Cell, reference: float) -> dict[str, Any]:
     """The task's own metric (mean over the runs that have it) at the optimum and at the reference warmup."""
-    best = float(cell.warmups[argmin(cell.complete.mean(axis=0))])
+    best = float(cell.warmups[argmin(cell.block.complete.mean(axis=0))])
     found: dict[str, Any] = {}
     for name, warmup in (("metric_at_optimum", best), ("metric_at_reference", reference)):
-        values = metric.values[:, metric.warmups == warmup].ravel()
+        values = metric.block.values[:, metric.warmups == warmup].ravel()
         values = values[numpy.isfinite(values)]
         found[name] = float(values.mean()) if len(values) else None
     return found
@@ -101,8 +101,7 @@ def crossfit(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.Data
     """One row per cell (CROSSFIT): mean outcome at the reference warmup less that at the chosen one (a gain: > 0)."""
     everything = cells(runs, settings["outcome"])
     rows = []
-    for cell in everything:
-        errors = paired_errors(cell, everything, settings["pool_below"])
+    for cell, errors in zip(everything, study_errors(everything, settings["pool_below"]), strict=True):
         found, agreement = _crossfit(cell, errors, settings)
         rows.append(
             cell.key
@@ -118,7 +117,7 @@ def _naive(cell: Cell, errors: PairedErrors, reference: float) -> float | None:
     column = numpy.flatnonzero(cell.warmups == reference)
     if not errors.known or len(column) == 0:
         return None
-    means = cell.complete.mean(axis=0)
+    means = cell.block.complete.mean(axis=0)
     return float(means[column[0]] - means.min())
 
 
@@ -130,7 +129,7 @@ def _crossfit(cell: Cell, errors: PairedErrors, settings: Mapping[str, Any]) -> 
     if len(column) == 0:
         reason = f"the reference warmup {reference:g} was not run"
         return unknown(reason, n=errors.seeds, confidence=confidence), None
-    values = cell.complete
+    values = cell.block.complete
     chosen, held_out = choices(values, settings["bootstrap"]["seed"])
     gains = values[:, column[0], None] - values[:, chosen]  # [seeds, splits]
     weights = held_out / held_out.sum(axis=1, keepdims=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from warmup.statistics.base.intervals import CANNOT_SAY, Floats
 from warmup.statistics.base.outcomes import CELL, SCHEMA, Cell, cells
-from warmup.statistics.base.pairing import PairedErrors, paired_errors
+from warmup.statistics.base.pairing import PairedErrors, study_errors
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,7 @@ def plateaus(runs: polars.DataFrame, settings: Mapping[str, Any]) -> tuple[polar
     """
     everything = cells(runs, settings["outcome"])
     sets, arms = [], []
-    for cell in everything:
-        errors = paired_errors(cell, everything, settings["pool_below"])
+    for cell, errors in zip(everything, study_errors(everything, settings["pool_below"]), strict=True):
         one, rows = _plateau(cell, errors, settings)
         sets.append(one)
         arms.extend(rows)
@@ -88,7 +87,7 @@ def _plateau(
         note = f"{CANNOT_SAY}: {errors.note}"
         blank = [cell.key | {"warmup": float(warmup), "note": note} for warmup in cell.warmups]
         return head | {"verdict": CANNOT_SAY, "note": note}, blank
-    means = cell.complete.mean(axis=0)
+    means = cell.block.complete.mean(axis=0)
     found = regrets(means, errors.simultaneous_reach(confidence))
     delta = margin(settings, cell.task, float(means.min()))
     not_excluded, demonstrated = found.low <= delta, found.high <= delta

@@ -12,7 +12,7 @@ import polars
 
 from warmup.statistics.base.intervals import CANNOT_SAY, Floats
 from warmup.statistics.base.outcomes import CELL, SCHEMA, Cell, cells
-from warmup.statistics.base.pairing import PairedErrors, paired_errors
+from warmup.statistics.base.pairing import PairedErrors, study_errors
 from warmup.statistics.effect.comparisons import CORRECTED_OVER
 from warmup.statistics.effect.plateau import margin
 
@@ -50,10 +50,10 @@ def power_table(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.D
     practical margin itself would be detectable.
     """
     everything = cells(runs, settings["outcome"])
+    found = study_errors(everything, settings["pool_below"])
     rows = []
     for family, entry in settings["comparisons"].items():
-        for cell in everything:
-            errors = paired_errors(cell, everything, settings["pool_below"])
+        for cell, errors in zip(everything, found, strict=True):
             size = _family_size(cell, everything, entry)
             head = cell.key | {"family": family, "family_size": size, "n": errors.seeds}
             head |= {"power": settings["power"]["target"]}
@@ -76,13 +76,13 @@ def _before(
 ) -> dict[str, Any]:
     if pilot is None:
         return _cannot(f"statistics.power.pilots has no entry for the task {cell.task}")
-    planned = PairedErrors(numpy.zeros((len(cell.warmups),) * 2), len(cell.seeds), _planned_peers(cell, errors))
+    planned = PairedErrors(numpy.zeros((len(cell.warmups),) * 2), len(cell.block.seeds), _planned_peers(cell, errors))
     paired_sd = float(pilot["sd"]) * (2.0 * (1.0 - float(pilot["correlation"]))) ** 0.5
     return _gap(cell, planned, paired_sd, size, settings)
 
 
 def _planned_peers(cell: Cell, errors: PairedErrors) -> tuple[int, ...]:
-    return tuple(len(cell.seeds) for _ in errors.peers)
+    return tuple(len(cell.block.seeds) for _ in errors.peers)
 
 
 def _after(
@@ -105,7 +105,7 @@ def _gap(cell: Cell, errors: PairedErrors, paired_sd: float, size: int, settings
         return _cannot("one seed has no spread")
     confidence, target = 1.0 - (1.0 - settings["confidence"]) / max(1, size), settings["power"]["target"]
     gap = detectable_gap(errors, paired_sd / errors.seeds**0.5, confidence, target)
-    complete = cell.complete
+    complete = cell.block.complete
     delta = margin(settings, cell.task, float(complete.mean(axis=0).min())) if len(complete) else None
     return {
         "paired_sd": paired_sd,

@@ -5,7 +5,7 @@ In: the runs table, and for each recipe its optimiser and tau. Out: `recipe_arms
 Pairing, pooling and intervals are those of all comparisons (pairing.py); the family is an architecture and task.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ import numpy
 import polars
 
 from warmup.statistics.base import run_folders
+from warmup.statistics.base.blocks import Block, block
 from warmup.statistics.base.implied_caps import implied_caps
 from warmup.statistics.base.intervals import CANNOT_SAY, holm
-from warmup.statistics.base.outcomes import Cell, with_outcome
+from warmup.statistics.base.outcomes import with_outcome
 from warmup.statistics.base.pairing import PairedErrors, paired_errors
 from warmup.statistics.mechanism.mechanism import COORDINATES, bin_edges
 
@@ -39,12 +40,13 @@ def recipe_arms(
     places = table.partition_by(list(PLACE), maintain_order=True)
     order = {name: place for place, name in enumerate(recipes)}
     everywhere = sorted(set(table.select(ARM).iter_rows()), key=lambda arm: (order[arm[0]], arm[1]))
-    cells = [_as_cell(part, everywhere) for part in places]
+    blocks = [_block(part, everywhere) for part in places]
     rows: list[dict[str, Any]] = []
-    for (cell, arms), part in zip(cells, places, strict=True):
-        errors = paired_errors(cell, [other for other, _ in cells], settings["pool_below"])
+    for here, part in zip(blocks, places, strict=True):
+        same_task = [other for other, there in zip(blocks, places, strict=True) if there["task"][0] == part["task"][0]]
+        errors, arms = paired_errors(here, same_task, settings["pool_below"]), here.arms
         heads = [_arm_row(part, arm, recipes) for arm in arms]
-        means = numpy.nanmean(cell.values, axis=0)
+        means = numpy.nanmean(here.values, axis=0)
         first = [index for index, (recipe, _) in enumerate(arms) if recipe == arms[0][0]]
         references = {
             "without warmup": next((index for index in first if arms[index][1] == 0), None),
@@ -52,7 +54,7 @@ def recipe_arms(
         }
         for family, reference in references.items():
             compared = [
-                head | {"family": family} | _difference(cell, errors, index, reference, arms, settings["confidence"])
+                head | {"family": family} | _difference(here, errors, index, reference, settings["confidence"])
                 for index, head in enumerate(heads)
             ]
             adjusted = holm([row.get("p") for row in compared if row["verdict"] != "reference"])
@@ -120,25 +122,10 @@ def _cap_curve(caps: polars.DataFrame, run: run_folders.RunFolder, source: str, 
     return marked.select(polars.col(name).cast(kind) for name, kind in CAPS.items()).sort("step")
 
 
-def _as_cell(part: polars.DataFrame, everywhere: list[tuple[str, float]]) -> tuple[Cell, list[tuple[str, float]]]:
-    """The arms of an architecture and task as columns of one Cell, so that they are paired like warmups.
-
-    `warmups` of that Cell number the arms among those of the whole study: cells with other arms are not pooled.
-    """
+def _block(part: polars.DataFrame, everywhere: list[tuple[str, float]]) -> Block:
+    """The arms of an architecture and task, in the order of the study's."""
     present = set(part.select(ARM).iter_rows())
-    arms = [arm for arm in everywhere if arm in present]
-    seeds = numpy.unique(part["seed"].to_numpy())
-    values = numpy.full((len(seeds), len(arms)), numpy.nan)
-    diverged = numpy.zeros(values.shape, dtype=numpy.bool_)
-    for row in part.iter_rows(named=True):
-        at = int(numpy.searchsorted(seeds, row["seed"])), arms.index((row["recipe"], row["warmup"]))
-        values[at] = numpy.nan if row["outcome"] is None else row["outcome"]
-        diverged[at] = row["status"] == "diverged"
-    first = part.row(0, named=True)
-    numbers = numpy.array([float(everywhere.index(arm)) for arm in arms])
-    place = (first["architecture"], first["task"], "", first["role"], first["steps"])
-    cell = Cell(*place, warmups=numbers, seeds=seeds, values=values, diverged=diverged)
-    return cell, arms
+    return block(part, ARM, [arm for arm in everywhere if arm in present])
 
 
 def _arm_row(part: polars.DataFrame, arm: tuple[str, float], recipes: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,16 +144,17 @@ def _arm_row(part: polars.DataFrame, arm: tuple[str, float], recipes: Mapping[st
 
 
 def _difference(
-    cell: Cell, errors: PairedErrors, index: int, reference: int | None, arms: Sequence[Any], confidence: float
+    here: Block, errors: PairedErrors, index: int, reference: int | None, confidence: float
 ) -> dict[str, Any]:
     if reference is None:
         return {"verdict": CANNOT_SAY, "note": f"{CANNOT_SAY}: the first recipe was not run without warmup"}
-    named = {"reference_recipe": arms[reference][0], "reference_warmup": arms[reference][1]}
+    recipe, warmup = here.arms[reference]
+    named = {"reference_recipe": recipe, "reference_warmup": warmup}
     if index == reference:
         return named | {"verdict": "reference", "note": ""}
     if not errors.known:
         return named | {"verdict": CANNOT_SAY, "note": f"{CANNOT_SAY}: {errors.note}"}
-    complete = cell.complete
+    complete = here.complete
     difference = float((complete[:, index] - complete[:, reference]).mean())
     half = float(errors.reach(confidence)[index, reference])
     statistic = errors.statistic(difference, index, reference)

@@ -59,13 +59,13 @@ def smooth_optimum(cell: Cell, errors: PairedErrors, settings: Mapping[str, Any]
     tried: with five seeds it covers 0.85, with ten 0.90 of the 0.95 asked for (docs/statistics.md).
     """
     confidence, offset = settings["confidence"], settings["smooth"]["offset"]
-    values = cell.complete
+    values = cell.block.complete
     if not errors.known:
         return SmoothOptimum(unknown(errors.note, n=errors.seeds, confidence=confidence))
     if values.shape[1] < FEWEST_WARMUPS:
         reason = f"a quadratic needs {FEWEST_WARMUPS} warmups, there are {values.shape[1]}"
         return SmoothOptimum(unknown(reason, n=errors.seeds, confidence=confidence))
-    if cell.diverged.any():
+    if cell.block.diverged.any():
         reason = "runs diverged, and a quadratic does not describe a jump"
         return SmoothOptimum(unknown(reason, n=errors.seeds, confidence=confidence))
     x = axis(cell.warmups, offset)

@@ -95,7 +95,7 @@ class Curve:
 def curve(cell: Cell, offset: float) -> Curve:
     """The curve of a cell's complete seeds."""
     place = (cell.architecture, cell.task, cell.recipe)
-    return Curve(*place, cell.steps, offset, cell.warmups, cell.complete, cell.lineage)
+    return Curve(*place, cell.steps, offset, cell.warmups, cell.block.complete, cell.lineage)
 
 
 def mean_regrets(curves: Sequence[Curve], positions: Floats) -> Floats:

@@ -192,7 +192,7 @@ def _scored(
     if target not in cells or row.get("predicted") is None:
         return {}
     cell = cells[target]
-    if not len(cell.complete) or cell.hopeless:
+    if not len(cell.block.complete) or cell.block.hopeless:
         return {"validation": {"verdict": CANNOT_SAY, "note": "no seed has every warmup, or every run diverged"}}
     curve = maps.curve(cell, settings["log_offset"])
     position, best = curve.position(row["predicted"]), float(curve.warmups[curve.best])

@@ -55,17 +55,17 @@ def study(runs: polars.DataFrame, diagnostics: polars.DataFrame, settings: Mappi
     """Cells of the study's own architectures that have a complete seed and a run that did not diverge."""
     curves, seeds, left_out = [], {}, []
     for cell in outcomes.cells(runs.filter(polars.col("role").is_in(TRAINED_ROLES)), settings["outcome"]):
-        complete = np.isfinite(cell.values).all(axis=1)
-        if not complete.any() or cell.hopeless or len(cell.warmups) < 2:
+        complete = np.isfinite(cell.block.values).all(axis=1)
+        if not complete.any() or cell.block.hopeless or len(cell.warmups) < 2:
             reason = (
                 "every run diverged"
-                if cell.hopeless
+                if cell.block.hopeless
                 else f"{complete.sum()} complete seeds, {len(cell.warmups)} warmups"
             )
             left_out.append(f"{cell.architecture} {cell.task} {cell.recipe}: {reason}")
             continue
         curves.append(maps.curve(cell, settings["log_offset"]))
-        seeds[key(curves[-1])] = cell.seeds[complete].tolist()
+        seeds[key(curves[-1])] = cell.block.seeds[complete].tolist()
     return Study(curves, seeds, readings(diagnostics), left_out)
 
 
