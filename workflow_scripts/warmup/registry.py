@@ -11,7 +11,16 @@ from types import ModuleType
 
 from warmup.errors import ConfigurationError
 
-PACKAGES = ("schedules", "optimizers", "tasks", "data.sources", "architectures.families", "probes", "kernels")
+PACKAGES = (
+    "schedules",
+    "optimizers",
+    "tasks",
+    "data.sources",
+    "architectures.families",
+    "architectures.starts",
+    "probes",
+    "kernels",
+)
 """Packages of `warmup` whose modules are chosen by name."""
 
 

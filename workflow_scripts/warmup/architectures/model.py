@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
-from warmup.architectures import families, roles
+from warmup import registry
+from warmup.architectures import families, roles, starts
 from warmup.errors import ConfigurationError
 from warmup.random_streams import torch_seed
 from warmup.tasks._task import Task
@@ -42,8 +43,10 @@ class Model(nn.Module):
 
 
 def build(architecture: Mapping[str, Any], task: Task, seed: int, device: str = "cpu") -> Model:
-    """The model of an architecture entry for `task`, initialised from the stream ("initial weights", seed).
+    """The model of an architecture entry for `task`, started as the entry's `initialisation` says.
 
+    transformers' start comes from the stream ("initial weights", seed); the authors' (see `starts`) replaces it
+    parameter by parameter, each from a stream of its own.
     device: "cpu" (training moves it later) or "meta" (shapes and counts only, no memory).
     Raises ConfigurationError, naming the key, if transformers cannot build it.
     """
@@ -67,6 +70,11 @@ def build(architecture: Mapping[str, Any], task: Task, seed: int, device: str = 
             width, tokens if task.vocabulary is not None else None, bool(architecture["tied_head"]), pixels
         )
         model = Model(inputs, backbone, outputs, pixels)
+        start = starts.chosen(architecture)
+        if start is not None:
+            from warmup.architectures.starts._place import draw
+
+            draw(model, registry.load("architectures.starts", start), seed)
         changes = architecture.get("interventions", {})
         if changes.get("qk_norm") or changes.get("sigma_reparametrisation"):
             from warmup.architectures import interventions

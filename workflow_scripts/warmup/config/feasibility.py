@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup import registry
-from warmup.architectures import families
+from warmup.architectures import families, starts
 
 SOURCES = {
     "language": ("gensim_wikipedia", "openwebtext", "text_file"),
@@ -127,6 +127,13 @@ def _architecture(name: str, architecture: Mapping[str, Any]) -> Iterator[str]:
         return
     for problem in families.family(architecture["model_type"]).problems(architecture["settings"]):
         yield f"architectures.{name}.settings.{problem}"
+    if starts.chosen(architecture):
+        for key in starts.DECIDED_BY_THE_START:
+            if key in architecture["settings"]:
+                yield (
+                    f"architectures.{name}.settings.{key}: read by transformers' start alone, but this architecture "
+                    f"starts as its authors start it; set architectures.{name}.initialisation to library, or remove it"
+                )
 
 
 def _combinations(settings: Mapping[str, Any]) -> Iterator[str]:

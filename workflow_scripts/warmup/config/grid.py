@@ -6,7 +6,7 @@ In: effective settings. Out: names, paths, and builtin mappings for Snakemake's 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from warmup.architectures import families
+from warmup.architectures import families, starts
 from warmup.config.feasibility import study_architectures, warmup_steps
 
 OPERATION = ("checkpoint_minutes", "checkpoint_steps", "progress_seconds")
@@ -126,9 +126,10 @@ def run_choices(settings: Mapping[str, Any], run: Run) -> dict[str, list[str]]:
     """Modules chosen by name that a training uses, by registered package: what its code digest is narrowed to."""
     architecture, task = settings["architectures"][run.architecture], settings["tasks"][run.task]
     recipe = settings["recipes"][run.recipe]
-    family = families.module_name(architecture["model_type"])
+    family, start = families.module_name(architecture["model_type"]), starts.chosen(architecture)
     return {
         "architectures.families": [family],
+        "architectures.starts": [start] if start else [],
         "tasks": [task["kind"]],
         "optimizers": [recipe["optimizer"]],
         "schedules": [recipe["schedule"]],
