@@ -5,11 +5,13 @@ and the plan). Refused: what transformers cannot build, run or does not know, to
 that looks ahead.
 """
 
+from __future__ import annotations
+
 import logging
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +20,9 @@ from warmup import kernels, registry, schedules
 from warmup.architectures import families, layers, model, roles
 from warmup.errors import ConfigurationError
 from warmup.tasks._task import Task
+
+if TYPE_CHECKING:
+    from warmup.settings import ArchitectureSettings
 
 TOLERANCE = 1e-4
 """Largest change of earlier states by a later position that rounding may cause."""
@@ -55,7 +60,7 @@ def check(settings: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any
     return described
 
 
-def describe(architecture: Mapping[str, Any], task: Task) -> dict[str, Any]:
+def describe(architecture: ArchitectureSettings, task: Task) -> dict[str, Any]:
     """As `describe_on_meta`, after a step without its update, and refusing a model of tokens that looks ahead."""
     described = describe_on_meta(architecture, task)
     kernels.install("cpu", 1, architecture["model_type"])
@@ -66,7 +71,7 @@ def describe(architecture: Mapping[str, Any], task: Task) -> dict[str, Any]:
     return described
 
 
-def describe_on_meta(architecture: Mapping[str, Any], task: Task) -> dict[str, Any]:
+def describe_on_meta(architecture: ArchitectureSettings, task: Task) -> dict[str, Any]:
     """Number of trained parameters, in all and by layer group and role, of an entry on `task`; takes no memory."""
     network = model.build(architecture, task, seed=0, device="meta")
     _positions(network, architecture, task)
@@ -85,7 +90,7 @@ def describe_on_meta(architecture: Mapping[str, Any], task: Task) -> dict[str, A
     }
 
 
-def refuse_failing(network: model.Model, architecture: Mapping[str, Any], task: Task) -> None:
+def refuse_failing(network: model.Model, architecture: ArchitectureSettings, task: Task) -> None:
     """Raise ConfigurationError if two examples (of a text: their beginnings) do not pass forward and backward."""
     inputs, targets = task.examples("train", np.arange(2))
     if task.vocabulary is not None:
@@ -102,7 +107,7 @@ def refuse_failing(network: model.Model, architecture: Mapping[str, Any], task: 
     network.zero_grad(set_to_none=True)
 
 
-def refuse_looking_ahead(network: model.Model, architecture: Mapping[str, Any], task: Task) -> None:
+def refuse_looking_ahead(network: model.Model, architecture: ArchitectureSettings, task: Task) -> None:
     """Raise ConfigurationError if an output at a position depends on a later position: no language model then."""
     network.eval()
     length = min(task.positions, TRIED_TOKENS)
@@ -119,7 +124,7 @@ def refuse_looking_ahead(network: model.Model, architecture: Mapping[str, Any], 
         )
 
 
-def _positions(network: model.Model, architecture: Mapping[str, Any], task: Task) -> None:
+def _positions(network: model.Model, architecture: ArchitectureSettings, task: Task) -> None:
     if architecture["input"] == "pixels":
         return
     longest = families.family(architecture["model_type"]).longest_sequence(architecture["settings"])

@@ -4,9 +4,11 @@ In: an architecture entry of the configuration and a task. Out: a torch module w
 the outputs that the task's loss takes. Same entry, task and seed: same initial weights, bit for bit.
 """
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,9 @@ from warmup.architectures import families, roles, starts
 from warmup.errors import ConfigurationError
 from warmup.random_streams import torch_seed
 from warmup.tasks._task import Task
+
+if TYPE_CHECKING:
+    from warmup.settings import ArchitectureSettings
 
 FUSED_ACTIVATIONS = {"gelu_new": "gelu_pytorch_tanh"}
 """transformers' name of an activation written out in eight operations -> its name of the same function as one."""
@@ -42,7 +47,7 @@ class Model(nn.Module):
         return outputs
 
 
-def build(architecture: Mapping[str, Any], task: Task, seed: int, device: str = "cpu") -> Model:
+def build(architecture: ArchitectureSettings, task: Task, seed: int, device: str = "cpu") -> Model:
     """The model of an architecture entry for `task`, started as the entry's `initialisation` says.
 
     transformers' start comes from the stream ("initial weights", seed); the authors' (see `starts`) replaces it
@@ -97,7 +102,7 @@ def attention(configuration: PretrainedConfig) -> str | None:
     return None
 
 
-def backbone_configuration(architecture: Mapping[str, Any], task: Task) -> PretrainedConfig:
+def backbone_configuration(architecture: ArchitectureSettings, task: Task) -> PretrainedConfig:
     """transformers' configuration of an entry for `task`: the entry's settings, what its family needs, no dropout."""
     model_type, settings = architecture["model_type"], dict(architecture["settings"])
     try:
@@ -132,7 +137,7 @@ def backbone_configuration(architecture: Mapping[str, Any], task: Task) -> Pretr
 
 
 def _shapes(
-    architecture: Mapping[str, Any], task: Task, known: set[str], settings: Mapping[str, Any]
+    architecture: ArchitectureSettings, task: Task, known: set[str], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Settings that follow from the task: vocabulary, image size, channels."""
     if architecture["input"] == "pixels":

@@ -3,11 +3,16 @@
 In: effective settings. Out: names, paths, and builtin mappings for Snakemake's `params`. Standard library only.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from warmup.architectures import families, starts
 from warmup.config.feasibility import study_architectures, warmup_steps
+
+if TYPE_CHECKING:
+    from warmup.settings import RunSettings
 
 OPERATION = ("checkpoint_minutes", "checkpoint_steps", "progress_seconds")
 """Keys of `training` that change nothing in a result, so no run depends on them."""
@@ -81,7 +86,7 @@ def data_settings(settings: Mapping[str, Any], task: str) -> dict[str, Any]:
     return {**kept, "tokens_needed": limit}
 
 
-def run_settings(settings: Mapping[str, Any], run: Run) -> dict[str, Any]:
+def run_settings(settings: Mapping[str, Any], run: Run) -> RunSettings:
     """Everything in the configuration that decides a training; builtins only."""
     training = {key: value for key, value in settings["training"].items() if key not in OPERATION}
     steps = training["steps"]
@@ -90,16 +95,19 @@ def run_settings(settings: Mapping[str, Any], run: Run) -> dict[str, Any]:
     }
     task = {key: value for key, value in settings["tasks"][run.task].items() if key != "label"}
     recipe = {key: value for key, value in settings["recipes"][run.recipe].items() if key != "label"}
-    return {
-        "coordinates": {"scale": settings["scale"], **run._asdict()},
-        "architecture": architecture,
-        "task": task,
-        "data": data_settings(settings, run.task),
-        "recipe": recipe,
-        "training": training,
-        "probes": settings["probes"],
-        "warmup_steps": warmup_steps(float(run.warmup), steps),
-    }
+    return cast(
+        "RunSettings",
+        {
+            "coordinates": {"scale": settings["scale"], **run._asdict()},
+            "architecture": architecture,
+            "task": task,
+            "data": data_settings(settings, run.task),
+            "recipe": recipe,
+            "training": training,
+            "probes": settings["probes"],
+            "warmup_steps": warmup_steps(float(run.warmup), steps),
+        },
+    )
 
 
 def models_settings(settings: Mapping[str, Any], runs: list[Run]) -> dict[str, Any]:

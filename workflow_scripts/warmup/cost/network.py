@@ -5,10 +5,12 @@ counter and the usual utilisation figures do (Chowdhery 2204.02311, appendix B).
 token visits. Element-wise work is left out but for the recurrences, which are no matrix products and are given apart.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -16,6 +18,9 @@ from torch import nn
 from warmup import registry
 from warmup.architectures import layers, model, roles
 from warmup.tasks._task import Task
+
+if TYPE_CHECKING:
+    from warmup.settings import ArchitectureSettings
 
 SCAN_FLOPS = 9
 """Per position, channel and state of a selective scan: exp(dt A) 2, dt B x 2, h = a h + b 2, C h 2, D x 1."""
@@ -52,7 +57,7 @@ class Network:
     """Values of the output."""
 
 
-def measure(architecture: Mapping[str, Any], settings: Mapping[str, Any], folder: Path) -> Network:
+def measure(architecture: ArchitectureSettings, settings: Mapping[str, Any], folder: Path) -> Network:
     """Network of an architecture entry on a task entry (`settings`) whose data.json lies in `folder`.
 
     Raises ConfigurationError, naming the key, if transformers cannot build it.

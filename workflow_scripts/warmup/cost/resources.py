@@ -4,12 +4,17 @@ Rough on purpose and on the safe side: sizes from the configuration by the usual
 that 840 runs are estimated while the Snakefile is read. `bill` counts exactly. Standard library only.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmup.cluster import exhaustion
+
+if TYPE_CHECKING:
+    from warmup.settings import RunSettings, TaskSettings
 
 WIDTHS = ("n_embd", "hidden_size", "d_model")
 DEPTHS = ("n_layer", "num_hidden_layers")
@@ -38,7 +43,7 @@ STARTUP_MINUTES = 30
 """Imports, data in a cold file system, the first compilation of kernels."""
 
 
-def parameters(run: Mapping[str, Any]) -> float:
+def parameters(run: RunSettings) -> float:
     """Rough number of parameters of a run's model: layers of 12 width^2, experts in every other one, embedding."""
     settings = run["architecture"].get("settings", {})
     width = _first(settings, WIDTHS, USUAL["width"])
@@ -51,7 +56,7 @@ def parameters(run: Mapping[str, Any]) -> float:
     return matrices + heads * vocabulary * width
 
 
-def positions(task: Mapping[str, Any]) -> int:
+def positions(task: TaskSettings) -> int:
     """Positions of one example's sequence, from the task's settings (pictures taken as 32 x 32)."""
     if task["kind"] == "language":
         return int(task["sequence_length"])
@@ -60,7 +65,7 @@ def positions(task: Mapping[str, Any]) -> int:
     return int(task["context"]) // int(task["patch_length"])
 
 
-def memory_mb(run: Mapping[str, Any], attempt: int, logs: Path = exhaustion.SLURM_LOGS) -> int:
+def memory_mb(run: RunSettings, attempt: int, logs: Path = exhaustion.SLURM_LOGS) -> int:
     """Host memory of a training in MB. `run` is grid.run_settings; raised by half for each job that ran out of it.
 
     On a CPU the weights' share counts twice (training, and the copy a checkpoint is made from) and activations
@@ -77,7 +82,7 @@ def memory_mb(run: Mapping[str, Any], attempt: int, logs: Path = exhaustion.SLUR
     return ceil(total * _raise(run, attempt, logs, "memory") / 100) * 100
 
 
-def runtime_minutes(run: Mapping[str, Any], attempt: int, logs: Path = exhaustion.SLURM_LOGS) -> int:
+def runtime_minutes(run: RunSettings, attempt: int, logs: Path = exhaustion.SLURM_LOGS) -> int:
     """Time limit of a training in minutes: 6 FLOPs per parameter and position, at a slow pace, twice over.
 
     A limit that proves too short costs no work (the run goes on from its checkpoint) and is raised by half.
@@ -90,18 +95,18 @@ def runtime_minutes(run: Mapping[str, Any], attempt: int, logs: Path = exhaustio
     return ceil(minutes * _raise(run, attempt, logs, "time") / 10) * 10
 
 
-def gpus(run: Mapping[str, Any]) -> int:
+def gpus(run: RunSettings) -> int:
     """GPUs of a training: one if it runs on CUDA."""
     return int(run["training"]["device"] == "cuda")
 
 
-def _raise(run: Mapping[str, Any], attempt: int, logs: Path, what: str) -> float:
+def _raise(run: RunSettings, attempt: int, logs: Path, what: str) -> float:
     """Factor on a request: RAISE for every job of this run that ran out of it.
 
     Where SLURM left logs they decide, and at the first attempt of a later start too; an engine that leaves none says no
     more than `attempt`.
     """
-    axes = {axis: value for axis, value in run["coordinates"].items() if axis != "scale"}
+    axes = {axis: str(value) for axis, value in run["coordinates"].items() if axis != "scale"}
     if logs.exists():
         if "stop_after" in run:  # a probe run has no warmup to name it by
             axes.pop("warmup")

@@ -1,14 +1,19 @@
 """What every optimiser reads from a recipe, and the refusal of options it does not know."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmup.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from warmup.settings import RecipeSettings
 
 ParameterGroups = Sequence[Mapping[str, Any]]
 
 
-def adam_arguments(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def adam_arguments(recipe: RecipeSettings) -> dict[str, Any]:
     """`lr`, `betas` and `eps` as torch's Adam family names them; weight decay stays with the parameter groups."""
     first, second = recipe["betas"]
     return {
@@ -23,7 +28,7 @@ def on_cuda(parameter_groups: ParameterGroups) -> bool:
     return all(parameter.is_cuda for group in parameter_groups for parameter in group["params"])
 
 
-def options(recipe: Mapping[str, Any], optimizer: str, **defaults: Any) -> dict[str, Any]:
+def options(recipe: RecipeSettings, optimizer: str, **defaults: Any) -> dict[str, Any]:
     """`recipe["options"]` over `defaults`; a key that `optimizer` does not take is a ConfigurationError."""
     given = dict(recipe.get("options") or {})
     unknown = sorted(set(given) - set(defaults))

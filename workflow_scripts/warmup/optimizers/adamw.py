@@ -1,14 +1,18 @@
 """AdamW (Loshchilov & Hutter 1711.05101), torch's own: fused on CUDA, foreach elsewhere."""
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 
 from warmup.optimizers import _recipe
 
+if TYPE_CHECKING:
+    from warmup.settings import RecipeSettings
 
-def create(parameter_groups: _recipe.ParameterGroups, recipe: Mapping[str, Any]) -> torch.optim.Optimizer:
+
+def create(parameter_groups: _recipe.ParameterGroups, recipe: RecipeSettings) -> torch.optim.Optimizer:
     """torch.optim.AdamW with the recipe's betas and epsilon; takes no options."""
     _recipe.options(recipe, "adamw")
     fused = _recipe.on_cuda(parameter_groups)

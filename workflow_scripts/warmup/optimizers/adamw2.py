@@ -13,14 +13,19 @@ state, so a resumed run follows the same numbers. A stack [experts, m, n] has on
 takes AdamW's step until it is not.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from warmup.architectures import spectral_norm
 from warmup.errors import ConfigurationError
 from warmup.optimizers import _recipe
+
+if TYPE_CHECKING:
+    from warmup.settings import RecipeSettings
 
 SCOPES = ("all_matrices", "attention_query_key")
 EXACT_STATE = ("weight_block", "update_block")
@@ -168,7 +173,7 @@ def _unstacked(
     return flat
 
 
-def create(parameter_groups: _recipe.ParameterGroups, recipe: Mapping[str, Any]) -> torch.optim.Optimizer:
+def create(parameter_groups: _recipe.ParameterGroups, recipe: RecipeSettings) -> torch.optim.Optimizer:
     """AdamW^2; option `tau` (> 0, may be infinite) is required, `scope` is all_matrices or attention_query_key."""
     chosen = _recipe.options(recipe, "adamw2", tau=None, scope="all_matrices")
     tau, scope = chosen["tau"], chosen["scope"]

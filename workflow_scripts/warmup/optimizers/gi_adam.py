@@ -4,12 +4,17 @@ v_0 = g_0^2 in place of 0, the bias correction 1 - beta2^t kept. The first updat
 1 / sqrt(1 - beta2), which acts as a warmup of the rate, sqrt(1 - beta2^t), that needs no length.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 
 from warmup.optimizers import _recipe
+
+if TYPE_CHECKING:
+    from warmup.settings import RecipeSettings
 
 
 class GIAdamW(torch.optim.AdamW):
@@ -37,7 +42,7 @@ class GIAdamW(torch.optim.AdamW):
         }
 
 
-def create(parameter_groups: _recipe.ParameterGroups, recipe: Mapping[str, Any]) -> torch.optim.Optimizer:
+def create(parameter_groups: _recipe.ParameterGroups, recipe: RecipeSettings) -> torch.optim.Optimizer:
     """GI-AdamW with the recipe's betas and epsilon; takes no options."""
     _recipe.options(recipe, "gi_adam")
     fused = _recipe.on_cuda(parameter_groups)

@@ -5,13 +5,17 @@ interpolation, whose rounding would make the trajectory depend on how often one 
 aside and put back bit for bit.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 
 from warmup.errors import EnvironmentProblemError
 from warmup.optimizers import _recipe
+
+if TYPE_CHECKING:
+    from warmup.settings import RecipeSettings
 
 try:
     from schedulefree import AdamWScheduleFree
@@ -45,7 +49,7 @@ class ScheduleFreeAdamW(AdamWScheduleFree):
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
 
-def create(parameter_groups: _recipe.ParameterGroups, recipe: Mapping[str, Any]) -> torch.optim.Optimizer:
+def create(parameter_groups: _recipe.ParameterGroups, recipe: RecipeSettings) -> torch.optim.Optimizer:
     """Schedule-free AdamW in training mode; options `r` and `weight_lr_power` are the library's averaging powers."""
     chosen = _recipe.options(recipe, "schedule_free", r=0.0, weight_lr_power=2.0)
     groups = [dict(group) for group in parameter_groups]

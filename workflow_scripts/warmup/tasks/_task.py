@@ -1,16 +1,21 @@
 """What every kind of task offers the training loop."""
 
+from __future__ import annotations
+
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from warmup.random_streams import stream
+
+if TYPE_CHECKING:
+    from warmup.settings import TaskSettings
 
 VALIDATION_POSITIONS = 4096
 """Positions (tokens, patches) that a validation batch may have even if a training batch has fewer."""
@@ -27,7 +32,7 @@ class Task(ABC):
     metric_better: str
     """"lower" or "higher"."""
 
-    def __init__(self, settings: Mapping[str, Any], folder: str | Path) -> None:
+    def __init__(self, settings: TaskSettings, folder: str | Path) -> None:
         self.settings = settings
         self.folder = Path(folder)
         self.facts: dict[str, Any] = json.loads((self.folder / "data.json").read_text())

@@ -3,6 +3,8 @@
 Standard library only, since the Snakefile imports it. What lies in a folder is the business of checkpoints.py.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import hashlib
@@ -13,9 +15,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmup.errors import EnvironmentProblemError
+
+if TYPE_CHECKING:
+    from warmup.settings import RunSettings
 
 ABOUT = "run.json"
 """File with the coordinates of the run that a folder belongs to."""
@@ -56,7 +61,7 @@ class Orphan:
     """A folder that no present run would resume from: `run` its coordinates, `size` in bytes."""
 
     folder: Path
-    run: Mapping[str, Any]
+    run: RunSettings
     size: int
 
     def __str__(self) -> str:

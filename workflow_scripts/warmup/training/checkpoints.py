@@ -4,6 +4,8 @@ They live in a folder that Snakemake does not own (it deletes declared outputs b
 <checkpoints>/<digest of settings and code>/step-00000120.checkpoint, beside run.json, which says whose they are.
 """
 
+from __future__ import annotations
+
 import errno
 import hashlib
 import io
@@ -13,13 +15,16 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
 
 from warmup import files
 from warmup.errors import EnvironmentProblemError
 from warmup.training.checkpoint_folders import ABOUT, digest, lock
+
+if TYPE_CHECKING:
+    from warmup.settings import RunSettings
 
 MAGIC = b"warmup-sweep checkpoint 1\n"
 CHECKSUM = 64
@@ -33,13 +38,13 @@ logger = logging.getLogger("warmup")
 class Store:
     """The checkpoints of one run. Use as `with Store(...).locked() as store`."""
 
-    def __init__(self, root: str | Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, root: str | Path, settings: RunSettings) -> None:
         self.digest = digest(settings)
         self.folder = Path(root) / self.digest
         self.coordinates = dict(settings["coordinates"])
 
     @contextmanager
-    def locked(self) -> Iterator["Store"]:
+    def locked(self) -> Iterator[Store]:
         """Hold the folder's lock; it goes with the process, however that ends.
 
         Raises EnvironmentProblemError if another process is training this very run.

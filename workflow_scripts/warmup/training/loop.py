@@ -4,6 +4,8 @@ Batches, initial weights and dropout are pure functions of (task, seed, step), s
 optimiser state and the rows recorded so far, and an interrupted run ends in the same bytes as an uninterrupted one.
 """
 
+from __future__ import annotations
+
 import errno
 import json
 import logging
@@ -17,7 +19,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,6 +35,9 @@ from warmup.tasks._task import Task
 from warmup.training import recording, startup
 from warmup.training.checkpoints import Store
 from warmup.training.sessions import Sessions
+
+if TYPE_CHECKING:
+    from warmup.settings import RunSettings
 
 FINITE_CHECK_STEPS = 50
 """On a GPU the loss is looked at this often, so that steps need no synchronisation; rows after a NaN are dropped."""
@@ -50,7 +55,7 @@ class Operation:
     progress_seconds: float
 
 
-def run(settings: Mapping[str, Any], data: Path, folder: Path, operation: Operation) -> None:
+def run(settings: RunSettings, data: Path, folder: Path, operation: Operation) -> None:
     """Train the run that `settings` (grid.run_settings and code digests) describe and write its files into `folder`.
 
     Raises EnvironmentProblemError for a missing device, a full disk, too little memory or a second writer.
@@ -87,7 +92,7 @@ def run(settings: Mapping[str, Any], data: Path, folder: Path, operation: Operat
 class Training:
     """Model, optimiser and records of one run, advanced one step at a time."""
 
-    def __init__(self, settings: Mapping[str, Any], data: Path, device: torch.device) -> None:
+    def __init__(self, settings: RunSettings, data: Path, device: torch.device) -> None:
         self.sessions = Sessions()
         self.settings = settings
         self.options = settings["training"]
@@ -288,7 +293,7 @@ class Signals:
     def __init__(self) -> None:
         self.received: int | None = None
 
-    def __enter__(self) -> "Signals":
+    def __enter__(self) -> Signals:
         self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
         return self
 
@@ -301,7 +306,7 @@ class Signals:
 
 
 @contextmanager
-def _device(settings: Mapping[str, Any]) -> Iterator[torch.device]:
+def _device(settings: RunSettings) -> Iterator[torch.device]:
     """The training device, set up; a GPU is leased first, so that jobs on one machine do not share one."""
     options = settings["training"]
     torch.set_num_threads(int(options["threads"]))
@@ -370,7 +375,7 @@ class Progress:
 
 
 @contextmanager
-def out_of_memory_explained(settings: Mapping[str, Any]) -> Iterator[None]:
+def out_of_memory_explained(settings: RunSettings) -> Iterator[None]:
     """Turn an out-of-memory error of either device into one that names the run, its batch and the keys to change."""
     try:
         yield
