@@ -19,7 +19,7 @@ UUIDS = [f"GPU-{letter * 8}-0000-0000-0000-000000000000" for letter in "abc"]
 HOLDER = """
 import sys, time
 from pathlib import Path
-from warmup import devices
+from warmup.cluster import devices
 with devices.lease(Path(sys.argv[1])) as device:
     import os
     assert os.environ["CUDA_VISIBLE_DEVICES"] == device
@@ -98,7 +98,7 @@ def test_twenty_jobs_share_three_devices_without_ever_meeting(tmp_path: Path) ->
     script = """
 import sys, time
 from pathlib import Path
-from warmup import devices
+from warmup.cluster import devices
 devices.POLL_SECONDS = 0.01
 for _ in range(5):
     with devices.lease(Path(sys.argv[1])) as device:
@@ -181,5 +181,5 @@ def test_numbers_serve_where_uuids_cannot_be_listed(monkeypatch: pytest.MonkeyPa
 
 def test_leasing_does_not_import_torch() -> None:
     environment = dict(os.environ, PYTHONPATH=str(Path(devices.__file__).parents[2]))
-    code = "import sys; from warmup import devices; sys.exit('torch' in sys.modules)"
+    code = "import sys; from warmup.cluster import devices; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

@@ -19,7 +19,7 @@ def run(code: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize("ending, status", [("pass", 0), ("sys.exit(143)", 143), ("sys.exit()", 0)])
 def test_streams_are_flushed_and_exit_functions_run(ending: str, status: int) -> None:
     done = run(
-        "import atexit, sys; from warmup import startup\n"
+        "import atexit, sys; from warmup.training import startup\n"
         "atexit.register(lambda: print('registered'))\n"
         "with startup.quick_exit():\n"
         f"    print('inside'); sys.stderr.write('said'); {ending}\n"
@@ -29,9 +29,9 @@ def test_streams_are_flushed_and_exit_functions_run(ending: str, status: int) ->
 
 
 def test_an_exception_or_a_message_takes_the_usual_way() -> None:
-    done = run("from warmup import startup\nwith startup.quick_exit():\n    1 / 0\n")
+    done = run("from warmup.training import startup\nwith startup.quick_exit():\n    1 / 0\n")
     assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
-    done = run("import sys; from warmup import startup\nwith startup.quick_exit():\n    sys.exit('because')\n")
+    done = run("import sys; from warmup.training import startup\nwith startup.quick_exit():\n    sys.exit('because')\n")
     assert done.returncode == 1 and done.stderr == "because\n"
 
 
