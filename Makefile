@@ -9,7 +9,9 @@ TORCH ?=
 TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu)
 REPORT := results/$(SCALE)/report
 
-.PHONY: all env test test-fast test-slow check benchmark docs why checkpoints clean-checkpoints
+COMPARE = PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.provenance.compare
+
+.PHONY: all env test test-fast test-slow check benchmark docs why compare checkpoints clean-checkpoints
 .DEFAULT_GOAL := all
 
 all: env
@@ -47,13 +49,17 @@ check: env
 benchmark: env
 	$(BIN)/python benchmarks/run.py
 
-# docs/configuration.md from the schema
+# Pages made from what they describe: docs/configuration.md from the schema, the map in docs/architecture.md from docs/rooms.yaml
 docs: env
-	$(BIN)/python docs/generate_configuration.py
+	$(BIN)/python docs/generate.py
 
 # What would run again, and why, in sentences
 why: env
 	$(BIN)/snakemake why --cores 1 --config scale=$(SCALE)
+
+# What differs between two result folders, table by table: make compare A=old/laptop B=results/laptop
+compare: env
+	$(COMPARE) $(A) $(B)
 
 # Checkpoints that no run of the scale would resume from (settings or code have changed since): listed, or removed
 checkpoints: env

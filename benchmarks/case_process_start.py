@@ -9,7 +9,8 @@ from benchmarks.measure import REPOSITORY, Machine, Row, interleaved, share_of
 IMPORTS = "from warmup.training import loop; import torch._dynamo, transformers.models.mamba.modeling_mamba"
 OURS, PLAIN = "garbage collection left out", "imports as they are"
 PROGRAMS = {
-    OURS: f"from warmup.training import startup\nwith startup.quick_exit():\n  with startup.no_collection():\n    {IMPORTS}",
+    OURS: "from warmup.training import startup\n"
+    f"with startup.quick_exit():\n  with startup.no_collection():\n    {IMPORTS}",
     PLAIN: IMPORTS,
 }
 ROUNDS = 5

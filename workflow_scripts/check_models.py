@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from warmup import files
-from warmup.architectures import checks
 from warmup.job import run_job
+from warmup.training import model_checks
 
 
 def main(job: Any) -> None:
     settings = job.params.settings
     folders = {task: str(Path(data).parent) for task, data in zip(settings["tasks"], job.input.data, strict=True)}
-    files.write_json(checks.check(settings, folders), job.output[0])
+    files.write_json(model_checks.check(settings, folders), job.output[0])
 
 
 run_job(main, snakemake)

@@ -12,10 +12,11 @@ from transformers import AutoConfig
 from transformers.activations import ACT2FN
 
 from warmup import registry
-from warmup.architectures import checks, families, layers, model, roles
+from warmup.architectures import families, layers, model, roles
 from warmup.config import configuration
 from warmup.errors import ConfigurationError
 from warmup.tasks import classification, forecasting, language
+from warmup.training import model_checks
 
 PAPER_COUNTS = {  # trained parameters on OpenWebText with the GPT-2 vocabulary (SCIENCE.md section 1)
     "gpt2": 124_439_808,
@@ -103,7 +104,7 @@ def test_parameter_counts_of_the_paper_scale(
 ) -> None:
     settings = configuration.effective({**config, "scale": "paper"})
     task = openwebtext(settings["tasks"]["language"])
-    described = checks.describe_on_meta(settings["architectures"][name], task)
+    described = model_checks.describe_on_meta(settings["architectures"][name], task)
     assert described["parameters"] == PAPER_COUNTS[name]
     assert abs(described["parameters"] / 1e6 / PUBLISHED_MILLIONS[name] - 1) < 0.03
     assert sum(described["layer_groups"].values()) == sum(described["roles"].values()) == described["parameters"]
@@ -148,13 +149,13 @@ def test_pixels_are_refused_for_tasks_that_are_no_images(tasks: dict[str, Any]) 
 
 @pytest.mark.parametrize("model_type", CAUSAL)
 def test_causal_backbones_may_model_language(model_type: str, tasks: dict[str, Any]) -> None:
-    checks.describe(entry(model_type), tasks["language"])
+    model_checks.describe(entry(model_type), tasks["language"])
 
 
 def test_a_backbone_that_looks_ahead_is_refused_for_language_only(tasks: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="bert lets a position see later ones"):
-        checks.describe(entry("bert"), tasks["language"])
-    assert checks.describe(entry("bert"), tasks["images"])["parameters"] > 0
+        model_checks.describe(entry("bert"), tasks["language"])
+    assert model_checks.describe(entry("bert"), tasks["images"])["parameters"] > 0
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "mamba", "rwkv", "jamba"])
@@ -206,7 +207,7 @@ def test_a_vocabulary_smaller_than_the_data_is_refused(tasks: dict[str, Any]) ->
 
 def test_a_sequence_longer_than_the_table_of_positions_is_refused(tasks: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="n_positions: 8 positions are fewer than the task's 12"):
-        checks.describe(entry("gpt2", settings={**ENTRIES["gpt2"], "n_positions": 8}), tasks["language"])
+        model_checks.describe(entry("gpt2", settings={**ENTRIES["gpt2"], "n_positions": 8}), tasks["language"])
 
 
 def test_matrices_alone_are_decayed(tasks: dict[str, Any]) -> None:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +33,9 @@ from warmup.random_streams import torch_seed
 from warmup.tasks._task import Task
 from warmup.training import recording, startup
 from warmup.training.checkpoints import Store
+from warmup.training.progress import Progress
 from warmup.training.sessions import Sessions
+from warmup.training.signals import Signals
 
 if TYPE_CHECKING:
     from warmup.settings import RunSettings
@@ -287,24 +288,6 @@ class Training:
         return True
 
 
-class Signals:
-    """SIGTERM and SIGINT noted while training, so that the loop can stop between two steps."""
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-
-    def __enter__(self) -> Signals:
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.received = number
-
-
 @contextmanager
 def _device(settings: RunSettings) -> Iterator[torch.device]:
     """The training device, set up; a GPU is leased first, so that jobs on one machine do not share one."""
@@ -345,33 +328,6 @@ def _loop(training: Training, store: Store, operation: Operation, signals: Signa
             logger.info("%s: checkpoint written after step %d, stopping", name, training.step)
             sys.exit(128 + int(signals.received or 0))
     progress.say(last=True)
-
-
-class Progress:
-    """Lines a person can follow: step, loss, learning rate, tokens per second, time left."""
-
-    def __init__(self, training: Training, seconds: float) -> None:
-        self.training, self.seconds = training, seconds
-        self.started, self.first = time.monotonic(), training.step
-        self.spoken = self.started
-
-    def say(self, last: bool = False) -> None:
-        """Log a line if the last one is `seconds` old."""
-        now, training = time.monotonic(), self.training
-        if not last and now - self.spoken < self.seconds:
-            return
-        self.spoken = now
-        rate = (training.step - self.first) / max(now - self.started, 1e-9)
-        left = (training.last - training.step) / rate if rate else math.inf
-        logger.info(
-            "step %d/%d  loss %.4f  learning rate %.2e  %s tokens/s  %s left",
-            training.step,
-            training.last,
-            float(training.recorder.losses[max(training.step - 1, 0)]),
-            training.rates[max(training.step - 1, 0)],
-            f"{rate * training.task.batch_size * training.task.positions:,.0f}",
-            f"{int(left // 3600)}:{int(left % 3600 // 60):02d}:{int(left % 60):02d}" if math.isfinite(left) else "?",
-        )
 
 
 @contextmanager

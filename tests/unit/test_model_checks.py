@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 import yaml
 
-from warmup.architectures import checks
 from warmup.config import configuration, grid
 from warmup.errors import ConfigurationError
+from warmup.training import model_checks
 
 
 def check(changes: str, tiny_config: dict[str, Any], prepared: Path) -> dict[str, Any]:
     settings = configuration.effective(configuration.merge(tiny_config, yaml.safe_load(changes)))
     parts = grid.models_settings(settings, grid.runs(settings))
-    return checks.check(parts, {task: str(prepared / task) for task in settings["tasks"]})
+    return model_checks.check(parts, {task: str(prepared / task) for task in settings["tasks"]})
 
 
 def test_every_architecture_is_described_on_every_task(tiny_config: dict[str, Any], prepared: Path) -> None:
