@@ -1,5 +1,6 @@
 """Claims are judged by the rules of the configuration: supported, contradicted, inconclusive, not testable."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import polars
 import pytest
 import yaml
+from known_truth import claim_checks
 from known_truth import trained_tables as synthetic
 from scipy import stats
 
@@ -17,7 +19,15 @@ from warmup.statistics.correlation import correlation
 from warmup.statistics.effect import comparisons, plateau
 from warmup.statistics.prediction import leaderboard, spikes
 from warmup.statistics.words import claims
-from warmup.statistics.words.claims import CONTRADICTED, INCONCLUSIVE, NOT_TESTABLE, SUPPORTED, Measured
+from warmup.statistics.words.claims import (
+    AMONG_TRIED,
+    CONTRADICTED,
+    FLAT,
+    INCONCLUSIVE,
+    NOT_TESTABLE,
+    SUPPORTED,
+    Measured,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = {"scale": "laptop", "study": "warmup", "confidence": 0.95}
@@ -111,7 +121,8 @@ def measured(low: float | None, high: float | None, outer: tuple[float, float] |
     ("row", "expected"),
     [
         (measured(0.05, 0.08), SUPPORTED),
-        (measured(0.05, 0.08, (0.02, 0.2)), SUPPORTED),
+        (measured(0.06, 0.07, (0.05, 0.08)), SUPPORTED),
+        (measured(0.05, 0.08, (0.02, 0.2)), AMONG_TRIED),  # the best may lie between 8 and 20 %
         (measured(0.04, 0.08), INCONCLUSIVE),
         (measured(0.1, 0.3), CONTRADICTED),
         (measured(0.1, 0.3, (0.02, 1.0)), INCONCLUSIVE),  # between 2 and 10 % nothing was run
@@ -150,10 +161,19 @@ def test_above_and_below(kind: str, row: Measured, expected: str) -> None:
         ("any", "+--", SUPPORTED),
         ("any", "--", CONTRADICTED),
         ("any", "-?", INCONCLUSIVE),
+        ("all", "+t", AMONG_TRIED),
+        ("most", "++t", SUPPORTED),
+        ("most", "+t?", AMONG_TRIED),
+        ("any", "t-", AMONG_TRIED),
+        ("any", "+t", SUPPORTED),
+        ("all", "==", FLAT),
+        ("most", "+=", INCONCLUSIVE),
+        ("all", "-=", CONTRADICTED),
     ],
 )
 def test_quantifiers(quantifier: str, rows: str, expected: str) -> None:
     kinds = {"+": measured(1.0, 2.0), "-": measured(-2.0, -1.0), "?": measured(None, None)}
+    kinds |= {"t": measured(1.0, 2.0, (-1.0, 3.0)), "=": replace(measured(1.0, 2.0), flat=True)}
     rule = {"kind": "above", "threshold": 0.0, "quantifier": quantifier}
     found, reason = claims.decide([kinds[sign] for sign in rows], rule)
     assert found == expected
@@ -319,3 +339,19 @@ def test_null_studies_rarely_reach_a_verdict() -> None:
             counts[claim] = counts.get(claim, 0) + 1
     counts.pop(SPIKES_DIFFER, None)
     assert max(counts.values(), default=0) / 40 <= 0.05 + 2.5 * (0.05 * 0.95 / 40) ** 0.5, counts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_a_range_is_judged_falsely_no_more_often_than_promised(seeds: int) -> None:
+    for check in claim_checks.checks(seeds, studies=300):
+        assert check.passes, check
+
+
+def test_a_best_warmup_between_two_that_were_run_is_claimed_among_those_alone() -> None:
+    between = claim_checks.verdicts(claim_checks.FALSE_SUPPORT["5 to 8 % claimed, truly 11.5 %"], seeds=5, studies=5)
+    assert between == {AMONG_TRIED: 1.0}
+    inside = claim_checks.verdicts(claim_checks.Range(0.01, 0.05, 0.031), seeds=10, studies=5)
+    assert inside == {SUPPORTED: 1.0}
+    flat = claim_checks.verdicts(claim_checks.Range(0.02, 0.03, 0.5, strength=0.0, noise=0.0002), seeds=5, studies=5)
+    assert flat == {FLAT: 1.0}

@@ -24,7 +24,8 @@ th { border-bottom: 2px solid #999; font-weight: 600 } td.number { text-align: r
 .inconclusive { background: #f3ecd2; color: #5c4a05 } .untestable { background: #e8e8e8; color: #444 }
 .small { color: #666; font-size: .82rem } .advice { font-size: 1.02rem }
 """
-TAGS = {"supported": "supported", "contradicted": "contradicted", "inconclusive": "inconclusive"}
+TAGS = {"supported": "supported", "supported among the warmups tried": "supported", "contradicted": "contradicted"}
+TAGS |= {"not identifiable: the curve is flat": "inconclusive", "inconclusive": "inconclusive"}
 
 
 def save(page: str, path: str | Path) -> None:

@@ -1,7 +1,8 @@
 """The papers' claims held against the data, by rules that stand in the configuration before the data are seen.
 
 In: `claims` of the configuration and the study's tables. Out: one row per claim with what was measured, the test in
-words, and the verdict: supported, contradicted, inconclusive, or not testable at this scale. No claim, number or
+words, and the verdict: supported (or only among the warmups that were tried), contradicted, not identifiable,
+inconclusive, or not testable at this scale. No claim, number or
 threshold stands here: a claim names a table, the rows and columns that measure it, and a rule for the limits found
 there.
 """
@@ -19,6 +20,8 @@ from warmup.statistics.base.intervals import t_quantile
 from warmup.statistics.base.outcomes import CELL
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
+AMONG_TRIED = "supported among the warmups tried"
+FLAT = "not identifiable: the curve is flat"
 INCONCLUSIVE, NOT_TESTABLE = "inconclusive", "not testable at this scale"
 
 
@@ -26,7 +29,8 @@ INCONCLUSIVE, NOT_TESTABLE = "inconclusive", "not testable at this scale"
 class Measured:
     """One row that measures a claim.
 
-    Limits of the quantity, wider `outer` limits for contradiction, or `note`: why there are none.
+    Limits of what was tried, `outer` limits of the quantity itself where what lies between was not tried, or `note`:
+    why there are none. `flat`: every warmup is demonstrated to be as good as the best, so that no range is better.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Measured:
     outer_low: float | None
     outer_high: float | None
     note: str
+    flat: bool = False
 
 
 def claims_table(
@@ -50,9 +55,9 @@ def optimum_ranges(plateaus: polars.DataFrame, runs: polars.DataFrame) -> polars
     """Where the best warmup may lie, per cell: ends of the *not excluded* set, and the excluded warmups next to it.
 
     Columns: architecture, task, recipe, low, high (ends of the set), outer_low, outer_high (the neighbours that were
-    excluded; 0 and 1 where the set reaches the end of the grid), identified (something was excluded), n, verdict,
-    note. Between two warmups that were run the best may lie anywhere, so a range is contradicted only if it misses
-    the outer interval (one valley assumed).
+    excluded; 0 and 1 where the set reaches the end of the grid), identified (something was excluded), flat (every
+    warmup is demonstrated to lie within the margin), n, verdict, note. Between two warmups that were run the best may
+    lie anywhere, so it is known no closer than to the outer interval (one valley assumed).
     """
     rows = []
     for row in plateaus.iter_rows(named=True):
@@ -62,6 +67,7 @@ def optimum_ranges(plateaus: polars.DataFrame, runs: polars.DataFrame) -> polars
         found = {name: row[name] for name in (*CELL, "n", "verdict", "note")}
         if low is not None:
             found |= {"low": low, "high": high, "identified": not row["whole_grid"]}
+            found |= {"flat": len(row["demonstrated"]) == len(grid)}
             found |= {"outer_low": max([w for w in grid if w < low - 1e-12], default=0.0)}
             found |= {"outer_high": min([w for w in grid if w > high + 1e-12], default=1.0)}
         rows.append(found)
@@ -147,38 +153,63 @@ def decide(rows: Sequence[Measured], rule: Mapping[str, Any]) -> tuple[str, str]
 
     all: supported if every row supports; contradicted if any contradicts. most: more than half, and no row the other
     way. any: supported if one supports; contradicted if every row contradicts. Rows without limits count, and support
-    nothing.
+    nothing. Where it takes rows that support among the warmups tried, so does the whole.
     """
     votes = [judge(row, rule) for row in rows]
-    yes, no, n = votes.count(SUPPORTED), votes.count(CONTRADICTED), len(votes)
-    supported, contradicted = {
-        "all": (yes == n, no > 0),
-        "most": (2 * yes > n and no == 0, 2 * no > n and yes == 0),
-        "any": (yes > 0, no == n),
-    }[rule["quantifier"]]
-    reason = f"{yes} of {n} support, {no} contradict" if n > 1 else ""
+    n, no, flat = len(votes), votes.count(CONTRADICTED), votes.count(FLAT)
+    whole = votes.count(SUPPORTED)
+    tried = whole + votes.count(AMONG_TRIED)
+
+    def enough(yes: int) -> bool:
+        return {"all": yes == n, "most": 2 * yes > n and no == 0, "any": yes > 0}[rule["quantifier"]]
+
+    against = {"all": no > 0, "most": 2 * no > n and tried == 0, "any": no == n}[rule["quantifier"]]
+    verdict = next(
+        name
+        for name, reached in (
+            (SUPPORTED, enough(whole)),
+            (AMONG_TRIED, enough(tried)),
+            (CONTRADICTED, against),
+            (FLAT, flat == n),
+            (INCONCLUSIVE, True),
+        )
+        if reached
+    )
+    counts = [f"{tried} of {n} support", f"{no} contradict", *([f"{flat} flat"] if flat else [])] if n > 1 else []
     silent = [row.note for row in rows if row.low is None and row.note]
-    said = [] if supported or contradicted else silent
-    said = [*said, *(row.note for row in rows if row.low is not None and row.note)]
-    reason = "; ".join(filter(None, [reason, *dict.fromkeys(said)]))
-    return SUPPORTED if supported else CONTRADICTED if contradicted else INCONCLUSIVE, reason
+    said = silent if verdict in (INCONCLUSIVE, FLAT) else []
+    between = ["the best may lie between these and the warmups beside them"] if verdict == AMONG_TRIED else []
+    said = [*between, *said, *(row.note for row in rows if row.low is not None and row.note)]
+    return verdict, "; ".join(filter(None, [", ".join(counts), *dict.fromkeys(said)]))
 
 
 def judge(row: Measured, rule: Mapping[str, Any]) -> str:
-    """One row: supported if its limits lie wholly inside what the rule allows, contradicted if wholly outside.
+    """One row: supported if its outer limits lie wholly inside what the rule allows, contradicted if wholly outside.
 
-    within: inside [low, high]; above: beyond `threshold`; below: short of it. For contradiction the outer limits count.
+    within: inside [low, high]; above: beyond `threshold`; below: short of it. Where only the limits of what was tried
+    lie inside: supported among the warmups tried.
     """
     if row.low is None or row.high is None or row.outer_low is None or row.outer_high is None:
         return INCONCLUSIVE
+    if row.flat:
+        return FLAT
+    if _inside(row.outer_low, row.outer_high, rule):
+        return SUPPORTED
+    if _inside(row.low, row.high, rule):
+        return AMONG_TRIED
     if rule["kind"] == "within":
-        inside = rule["low"] <= row.low and row.high <= rule["high"]
         outside = row.outer_high <= rule["low"] or row.outer_low >= rule["high"]
     elif rule["kind"] == "above":
-        inside, outside = row.low > rule["threshold"], row.outer_high < rule["threshold"]
+        outside = row.outer_high < rule["threshold"]
     else:
-        inside, outside = row.high < rule["threshold"], row.outer_low > rule["threshold"]
-    return SUPPORTED if inside else CONTRADICTED if outside else INCONCLUSIVE
+        outside = row.outer_low > rule["threshold"]
+    return CONTRADICTED if outside else INCONCLUSIVE
+
+
+def _inside(low: float, high: float, rule: Mapping[str, Any]) -> bool:
+    if rule["kind"] == "within":
+        return bool(rule["low"] <= low and high <= rule["high"])
+    return bool(low > rule["threshold"] if rule["kind"] == "above" else high < rule["threshold"])
 
 
 def rule_in_words(rule: Mapping[str, Any]) -> str:
@@ -203,7 +234,7 @@ def _row(measurement: Mapping[str, Any], row: Mapping[str, Any]) -> Measured:
     named = [str(row[name]) for name in measurement["name_by"]]
     note = str(row.get("note") or row.get("reason") or "")
     outer = (number("outer_low", low), number("outer_high", high))
-    return Measured(" ".join(named), number("value"), low, high, *outer, note)
+    return Measured(" ".join(named), number("value"), low, high, *outer, note, flat=bool(row.get("flat")))
 
 
 def _contrast(
@@ -259,7 +290,7 @@ def _in_words(row: Measured) -> str:
 RANGES = {
     **dict.fromkeys(CELL, polars.String),
     **dict.fromkeys(("low", "high", "outer_low", "outer_high"), polars.Float64),
-    "identified": polars.Boolean,
+    **dict.fromkeys(("identified", "flat"), polars.Boolean),
     "n": polars.Int64,
     **dict.fromkeys(("verdict", "note"), polars.String),
 }
