@@ -101,6 +101,11 @@ WRONG = {
         ["'pixelated' takes pixels", "list the tasks"],
     ),
     "micro batch does not divide": ("training: {micro_batch: 3}", ["training.micro_batch", "batch_size"]),
+    "own micro batch does not divide": (
+        "architectures: {gpt2: {micro_batch: {language: 3}}}",
+        ["architectures.gpt2.micro_batch.language", "batch_size"],
+    ),
+    "micro batch of no task": ("architectures: {gpt2: {micro_batch: {langauge: 2}}}", ["langauge", "language"]),
     "more evaluations than steps": ("training: {evaluations: 100}", ["training.evaluations", "24"]),
     "compile on a CPU": ("training: {compile: true}", ["training.compile", "cuda"]),
     "name with a slash": ("recipes: {a/b: {based_on: adamw}}", ["a/b", "name"]),

@@ -72,6 +72,16 @@ def test_running_out_of_memory_raises_memory_alone(text: str, tmp_path: Path) ->
     assert resources.runtime_minutes(settings, 2, tmp_path) == before[1]
 
 
+def test_running_out_of_a_gpus_memory_asks_for_no_more_of_the_hosts(tmp_path: Path) -> None:
+    settings = run("paper", "mamba", "language")
+    before = resources.memory_mb(settings, 1, tmp_path)
+    error = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 6.14 GiB."
+    leave_log(
+        tmp_path, "1.log", f"error: out of memory (cuda) in architecture=mamba with a batch of 32 ({error})\n{error}"
+    )
+    assert resources.memory_mb(settings, 2, tmp_path) == before
+
+
 def test_running_out_of_time_raises_time_alone(tmp_path: Path) -> None:
     settings = run("paper", "mamba", "language")
     before = resources.memory_mb(settings, 1, tmp_path), resources.runtime_minutes(settings, 1, tmp_path)

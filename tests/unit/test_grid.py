@@ -77,6 +77,21 @@ def test_how_a_run_is_operated_is_no_part_of_its_settings(change: str, tiny_conf
     assert grid.run_settings(before, run) == grid.run_settings(after, run)
 
 
+def test_a_micro_batch_of_one_architecture_and_task_concerns_their_trainings_alone(tiny_config: dict[str, Any]) -> None:
+    before = configuration.effective(tiny_config)
+    entry = {"architectures": {"gpt2": {"micro_batch": {"language": 2}}}}
+    after = configuration.effective(configuration.merge(tiny_config, entry))
+    changed = {
+        (run.architecture, run.task)
+        for run in grid.runs(before)
+        if grid.run_settings(before, run) != grid.run_settings(after, run)
+    }
+    assert changed == {("gpt2", "language")}
+    assert grid.models_settings(before, grid.runs(before)) == grid.models_settings(after, grid.runs(after))
+    ours = grid.run_settings(after, grid.Run("gpt2", "language", "adamw", "0", "0"))
+    assert ours["training"]["micro_batch"] == 2
+
+
 def test_settings_of_a_run_do_not_depend_on_other_recipes_tasks_or_labels(tiny_config: dict[str, Any]) -> None:
     before = configuration.effective(tiny_config)
     changes = yaml.safe_load(

@@ -160,6 +160,28 @@ def test_the_scan_on_cuda_gets_its_inputs_in_one_type_under_autocast(
     assert types and all(len(found) == 1 for found in types), types
 
 
+def test_experts_on_cuda_are_multiplied_in_the_type_of_the_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """autocast does not know torch's grouped product, and its weights are kept in float32."""
+    from transformers.integrations import moe
+
+    types: list[tuple[torch.dtype, torch.dtype]] = []
+    original = moe._grouped_mm
+
+    def strict(input: Tensor, weight: Tensor, offs: Tensor) -> Tensor:
+        types.append((input.dtype, weight.dtype))
+        return original(input, weight, offs)
+
+    model = build("jamba")
+    monkeypatch.setattr(moe, "_grouped_mm", cuda.grouped_in_one_type(strict))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = loss_and_gradients(model)
+    assert set(types) == {(torch.bfloat16, torch.bfloat16)}
+    assert {found[name].dtype for name in found if "experts" in name} == {torch.float32}
+    types.clear()
+    assert loss_and_gradients(model)["loss"].isfinite()
+    assert set(types) == {(torch.float32, torch.float32)}
+
+
 def test_gpt2_on_cuda_needs_nothing() -> None:
     assert kernels.install("cuda", 1, "gpt2") == []
 

@@ -97,7 +97,7 @@ def test_patches_hold_the_pixels_of_their_square(prepared: Path) -> None:
 def test_uniform_logits_have_the_loss_of_a_guess_and_its_perplexity(prepared: Path) -> None:
     task = make("language", prepared)
     _, targets = task.batch(seed=0, step=0)
-    loss = task.loss(torch.zeros(6, 12, 256), targets)
+    loss = task.loss(language.Scores(torch.zeros(6, 12, 8), torch.ones(256, 8)), targets)
     assert float(loss) == pytest.approx(np.log(256))
     assert task.metric_of(float(loss)) == pytest.approx(256)
     assert np.isfinite(task.metric_of(1e9))

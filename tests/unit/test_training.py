@@ -294,7 +294,12 @@ def test_out_of_memory_names_the_run_its_batch_and_the_keys(error: Exception, ru
     settings = run_settings()
     with pytest.raises(EnvironmentProblemError) as refused, loop.out_of_memory_explained(settings):
         raise error
-    for part in ("architecture=gpt2", "batch of 4", "training.micro_batch to 2", "tasks.language.batch_size"):
+    for part in (
+        "architecture=gpt2",
+        "batch of 4",
+        "architectures.gpt2.micro_batch.language to 2",
+        "tasks.language.batch_size",
+    ):
         assert part in str(refused.value)
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import AttentionInterface, AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from warmup import registry
 from warmup.architectures import families, roles, starts
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 FUSED_ACTIVATIONS = {"gelu_new": "gelu_pytorch_tanh"}
 """transformers' name of an activation written out in eight operations -> its name of the same function as one."""
+
+NO_MASK = "sdpa_without_mask"
+"""transformers' fused attention by another name. It makes no mask for a name that it does not know, and attention
+without a mask is causal there. For `sdpa` it looks at each forward pass whether the batch is packed, and a GPU waits
+for the look; under torch.compile it makes the mask, and with a mask there is no flash attention."""
+AttentionInterface.register(NO_MASK, sdpa_attention_forward)
 
 SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
 
@@ -41,10 +48,10 @@ class Model(nn.Module):
         self.output_adapter = output_adapter
         self.backbone_argument = "pixel_values" if pixels else "inputs_embeds"
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Any:
+        """What the task's loss takes."""
         states = self.backbone(**{self.backbone_argument: self.input_adapter(inputs)}).last_hidden_state
-        outputs: Tensor = self.output_adapter(states)
-        return outputs
+        return self.output_adapter(states)
 
 
 def build(architecture: ArchitectureSettings, task: Task, seed: int, device: str = "cpu") -> Model:
@@ -95,7 +102,10 @@ def build(architecture: ArchitectureSettings, task: Task, seed: int, device: str
 
 
 def attention(configuration: PretrainedConfig) -> str | None:
-    """Fused attention where the model type has it (sdpa); transformers' choice elsewhere."""
+    """Fused attention where the model type has it, without a mask where its family says that plain causality is all it
+    would hold; transformers' choice elsewhere."""
+    if families.family(configuration.model_type).PLAIN_CAUSAL:
+        return NO_MASK
     with contextlib.suppress(KeyError, ValueError):
         model_class = AutoModel._model_mapping[type(configuration)]
         return "sdpa" if getattr(model_class, "_supports_sdpa", False) else "eager"

@@ -11,8 +11,12 @@ from pathlib import Path
 SLURM_LOGS = Path(".snakemake/slurm_logs")
 """Where the executor plugin has jobs write, below the working directory: <rule>/<wildcards joined by _>/<job>.log."""
 
-MEMORY = re.compile(r"oom.kill|exceeded (?:job )?memory limit|DUE TO MEMORY|out of memory", re.IGNORECASE)
-"""slurmstepd with cgroups ("Detected 1 oom_kill event") and without ("exceeded memory limit"), our own message."""
+MEMORY = re.compile(
+    r"oom.kill|exceeded (?:job )?memory limit|DUE TO MEMORY|(?<!CUDA )out of memory(?! \(cuda\))", re.IGNORECASE
+)
+"""slurmstepd with cgroups ("Detected 1 oom_kill event") and without ("exceeded memory limit"), our own message. That a
+GPU's memory ran out (ours: "out of memory (cuda)", PyTorch's: "CUDA out of memory") is no reason to ask for more of the
+host's."""
 
 TIME = re.compile(r"DUE TO TIME LIMIT")
 """slurmstepd: "*** JOB 12 ON node CANCELLED AT ... DUE TO TIME LIMIT ***"."""

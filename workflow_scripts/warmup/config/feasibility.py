@@ -44,6 +44,13 @@ def study_architectures(settings: Mapping[str, Any], selection: Mapping[str, Any
     return list(selection.get("architectures", everyone))
 
 
+def micro_batch(settings: Mapping[str, Any], architecture: str, task: str) -> int | None:
+    """Examples per forward pass of a cell's trainings: the architecture's own for the task, else what all share."""
+    common: int | None = settings["training"]["micro_batch"]
+    own: int | None = settings["architectures"][architecture]["micro_batch"].get(task, common)
+    return own
+
+
 def sequence_positions(task: Mapping[str, Any]) -> int | None:
     """Positions of the sequence the backbone sees, where the task's settings alone decide it."""
     if task["kind"] == "language":
@@ -82,10 +89,16 @@ def _training(settings: Mapping[str, Any]) -> Iterator[str]:
         yield f"training.evaluations: {training['evaluations']} are more than training.steps ({training['steps']})"
     if training["compile"] and training["device"] == "cpu":
         yield "training.compile: torch.compile is for device cuda here; set it to false or training.device to cuda"
-    micro = training["micro_batch"]
-    for name, task in settings["tasks"].items():
-        if micro is not None and task["batch_size"] % micro:
-            yield f"training.micro_batch: {micro} does not divide tasks.{name}.batch_size ({task['batch_size']})"
+    given = {f"training.micro_batch, tasks.{name}": (name, training["micro_batch"]) for name in settings["tasks"]}
+    for architecture, entry in settings["architectures"].items():
+        for name, micro in entry["micro_batch"].items():
+            if name not in settings["tasks"]:
+                yield _unknown(f"architectures.{architecture}.micro_batch", name, settings["tasks"])
+            given[f"architectures.{architecture}.micro_batch.{name}"] = (name, micro)
+    for key, (name, micro) in given.items():
+        batch = settings["tasks"][name]["batch_size"] if name in settings["tasks"] else 0
+        if micro is not None and batch % micro:
+            yield f"{key}: {micro} does not divide tasks.{name}.batch_size ({batch})"
 
 
 def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from warmup.architectures import families, starts
-from warmup.config.feasibility import study_architectures, warmup_steps
+from warmup.config.feasibility import micro_batch, study_architectures, warmup_steps
 
 if TYPE_CHECKING:
     from warmup.settings import RunSettings
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 OPERATION = ("checkpoint_minutes", "checkpoint_steps", "progress_seconds")
 """Keys of `training` that change nothing in a result, so no run depends on them."""
 
-SAID_OF_IT = ("label", "role", "lineage")
-"""Keys of an architecture that say what it is to the study, and decide nothing of its trainings."""
+SAID_OF_IT = ("label", "role", "lineage", "micro_batch")
+"""Keys of an architecture that say what it is to the study, and decide nothing of its trainings; a micro-batch stands
+among those of `training`."""
 RUN_FILES = ("log.parquet", "evaluation.parquet", "attention.parquet", "summary.json", "resources.json")
 
 
@@ -89,6 +90,7 @@ def data_settings(settings: Mapping[str, Any], task: str) -> dict[str, Any]:
 def run_settings(settings: Mapping[str, Any], run: Run) -> RunSettings:
     """Everything in the configuration that decides a training; builtins only."""
     training = {key: value for key, value in settings["training"].items() if key not in OPERATION}
+    training["micro_batch"] = micro_batch(settings, run.architecture, run.task)
     steps = training["steps"]
     architecture = {
         key: value for key, value in settings["architectures"][run.architecture].items() if key not in SAID_OF_IT

@@ -2,7 +2,8 @@
 
 `install` puts them in the place of the functions of the same purpose in transformers' modelling modules. On the CPU the
 replacements are numba kernels (selective_scan.py, causal_convolution.py, wkv.py); on CUDA they are mamba-ssm and
-causal-conv1d, which transformers finds by itself, and fla-core's Triton operator for RWKV-4 (cuda.py).
+causal-conv1d, which transformers finds by itself, and for RWKV-4 fla-core's Triton operator (cuda.py) and our own of
+what surrounds it (token_mixing_cuda.py).
 """
 
 import importlib

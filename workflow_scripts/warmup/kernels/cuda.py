@@ -11,7 +11,9 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from transformers.integrations import moe
 
+from warmup import registry
 from warmup.errors import EnvironmentProblemError
 from warmup.kernels.wkv import EMPTY_SCALE
 
@@ -36,9 +38,9 @@ _NEEDS = {
 """Function of a modelling module -> package that replaces it on a GPU -> its import, which fails if it is unusable."""
 
 _HOW = {
-    "mamba-ssm": 'pip install --no-build-isolation "mamba-ssm>=2.2" "causal-conv1d>=1.5"  (they are compiled for the '
+    "mamba-ssm": 'pip install --no-build-isolation "mamba-ssm>=2.3" "causal-conv1d>=1.5"  (they are compiled for the '
     "installed PyTorch: the CUDA toolkit's nvcc must be there, or a wheel from their GitHub releases)",
-    "fla-core": 'pip install "fla-core>=0.4" einops triton',
+    "fla-core": 'pip install "fla-core>=0.5" einops triton; Triton compiles while it runs: a C compiler must be there',
 }
 _HOW["causal-conv1d"] = _HOW["mamba-ssm"]
 
@@ -57,7 +59,29 @@ def install(module: ModuleType, replace: Callable[[ModuleType, str, Callable], N
     if hasattr(module, "rwkv_linear_attention"):
         replace(module, "rwkv_linear_attention", rwkv_stand_in)
         replace(module, "load_wkv_cuda_kernel", _no_download)
+        around = registry.load("kernels", "token_mixing_cuda")
+        replace(module, "RwkvSelfAttention.extract_key_value", around.attention_stand_in)
+        replace(module, "RwkvFeedForward.forward", around.feed_forward_stand_in)
+    if any(name.endswith("Experts") for name in vars(module)):
+        replace(moe, "_grouped_mm", grouped_in_one_type)
+        installed.append(f"{module.__name__.rpartition('.')[2]}.experts: torch's grouped product")
     return installed
+
+
+def grouped_in_one_type(reference: Callable) -> Callable:
+    """`reference`, the product of all experts at once, given both factors in the type of the arithmetic: autocast does
+    not know it, and float32 factors (weights are kept in float32) leave its fast path, or are refused."""
+
+    @functools.wraps(reference)
+    def _grouped_mm(input: torch.Tensor, weight: torch.Tensor, offs: torch.Tensor) -> torch.Tensor:
+        kind = weight.device.type
+        if torch.is_autocast_enabled(kind):
+            dtype = torch.get_autocast_dtype(kind)
+            input, weight = input.to(dtype), weight.to(dtype)
+        product: torch.Tensor = reference(input, weight, offs)
+        return product
+
+    return _grouped_mm
 
 
 _IN_THE_TYPE_OF_STATES = frozenset({1, 3, 4, 6, "dt", "delta", "B", "C", "z"})

@@ -17,8 +17,9 @@ from warmup.random_streams import stream
 if TYPE_CHECKING:
     from warmup.settings import TaskSettings
 
-VALIDATION_POSITIONS = 4096
-"""Positions (tokens, patches) that a validation batch may have even if a training batch has fewer."""
+VALIDATION_POSITIONS = 32_768
+"""Positions (tokens, patches) that a validation batch may have even if a training batch has fewer: small batches leave
+a GPU waiting for launches, 7,000 of them a run for series at the paper's sizes."""
 
 
 class Task(ABC):
@@ -99,11 +100,11 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss of a batch (scalar)."""
+    def loss(self, outputs: Any, targets: Tensor) -> Tensor:
+        """Mean loss of a batch (scalar) from what the output adapter made of it."""
 
     @abstractmethod
-    def measure(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
+    def measure(self, outputs: Any, targets: Tensor, loss: Tensor) -> Tensor:
         """The batch's mean of what the metric averages (scalar)."""
 
     def metric_of(self, mean: float) -> float:

@@ -1,6 +1,7 @@
 """Language modelling: predict the next token. Loss: cross-entropy, nats per token. Metric: perplexity."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from warmup.tasks import _task
+from warmup.tasks import _cross_entropy, _task
 
 LARGEST_PERPLEXITY = 1e30
 """exp(loss) is reported up to here, so that a nearly diverged run stays a finite number."""
@@ -44,14 +45,14 @@ class Task(_task.Task):
         """The backbone's own token embedding; a head that shares its matrix or has its own."""
         del pixels
         embedding = tokens if tokens is not None else nn.Embedding(self.vocabulary, width)
-        head = TiedHead(embedding) if tied else nn.Linear(width, embedding.num_embeddings, bias=False)
+        head = TiedHead(embedding) if tied else OwnHead(width, embedding.num_embeddings, bias=False)
         return TokenEmbedding(embedding), head
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of logits [batch, positions, vocabulary], nats per token."""
-        return functional.cross_entropy(outputs.flatten(0, 1).float(), targets.flatten())
+    def loss(self, outputs: "Scores", targets: Tensor) -> Tensor:
+        """Cross-entropy, nats per token."""
+        return _cross_entropy.linear_cross_entropy(outputs.states, outputs.weight, targets)
 
-    def measure(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
+    def measure(self, outputs: "Scores", targets: Tensor, loss: Tensor) -> Tensor:
         del outputs, targets
         return loss
 
@@ -72,12 +73,32 @@ class TokenEmbedding(nn.Module):
         return embedded
 
 
+class Scores(NamedTuple):
+    """Logits before they are multiplied out: the loss never needs all of them at once."""
+
+    states: Tensor
+    """[batch, positions, width]"""
+    weight: Tensor
+    """[vocabulary, width]"""
+
+    def logits(self) -> Tensor:
+        """[batch, positions, vocabulary]."""
+        return functional.linear(self.states, self.weight)
+
+
 class TiedHead(nn.Module):
-    """States [batch, positions, width] -> logits by the token embedding's own matrix, which stays the embedding's."""
+    """States [batch, positions, width] -> scores by the token embedding's own matrix, which stays the embedding's."""
 
     def __init__(self, tokens: nn.Embedding) -> None:
         super().__init__()
         self.tokens = tokens
 
-    def forward(self, states: Tensor) -> Tensor:
-        return functional.linear(states, self.tokens.weight)
+    def forward(self, states: Tensor) -> Scores:
+        return Scores(states, self.tokens.weight)
+
+
+class OwnHead(nn.Linear):
+    """States [batch, positions, width] -> scores by a matrix of its own."""
+
+    def forward(self, states: Tensor) -> Scores:  # type: ignore[override]
+        return Scores(states, self.weight)

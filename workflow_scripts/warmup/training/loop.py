@@ -196,15 +196,16 @@ class Training:
         self.model.eval()
         if modes[0] is not None:
             modes[0]()
-        total, measured, count = 0.0, 0.0, 0
+        sums, count = torch.zeros(2, dtype=torch.float64, device=self.device), 0  # looked at once, after all batches
         with torch.no_grad():
             for inputs, targets in self._validation():
                 with self.arithmetic():
                     outputs = self.forward(inputs)
                     loss = self.task.loss(outputs, targets)
-                    total += float(loss) * len(inputs)
-                    measured += float(self.task.measure(outputs, targets, loss)) * len(inputs)
+                    both = torch.stack([loss, self.task.measure(outputs, targets, loss)])
+                sums += both.double() * len(inputs)
                 count += len(inputs)
+        total, measured = sums.tolist()
         self.model.train()
         if modes[1] is not None:
             modes[1]()
@@ -341,10 +342,12 @@ def out_of_memory_explained(settings: RunSettings) -> Iterator[None]:
         coordinates, task = settings["coordinates"], settings["task"]
         where = "/".join(f"{axis}={value}" for axis, value in coordinates.items())
         micro = settings["training"]["micro_batch"]
-        half = max(1, (micro or task["batch_size"]) // 2)
+        batch = task["batch_size"]
+        less = next((size for size in range((micro or batch) // 2, 0, -1) if batch % size == 0), 1)
+        key = f"architectures.{coordinates['architecture']}.micro_batch.{coordinates['task']}"
         raise EnvironmentProblemError(
-            f"out of memory ({settings['training']['device']}) in {where} with a batch of {task['batch_size']}"
-            f"{'' if micro is None else f' in parts of {micro}'}: set training.micro_batch to {half} (same result up "
+            f"out of memory ({settings['training']['device']}) in {where} with a batch of {batch}"
+            f"{'' if micro is None else f' in parts of {micro}'}: set {key} to {less} (same result up "
             f"to rounding), or lower tasks.{coordinates['task']}.batch_size or its sequence length ({error})"
         ) from error
 

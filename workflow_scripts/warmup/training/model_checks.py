@@ -115,7 +115,7 @@ def refuse_looking_ahead(network: model.Model, architecture: ArchitectureSetting
     changed = tokens.clone()
     changed[0, -1] = (changed[0, -1] + 1) % (task.vocabulary or 1)
     with torch.no_grad():
-        before, after = network(tokens)[0, :-1], network(changed)[0, :-1]
+        before, after = network(tokens).logits()[0, :-1], network(changed).logits()[0, :-1]
     difference = float((before - after).abs().max() / before.abs().max().clamp(min=1e-12))
     if not difference <= TOLERANCE:
         raise ConfigurationError(

@@ -3,6 +3,7 @@
 from warmup.architectures.families import mamba
 
 KERNELS = mamba.KERNELS
+PLAIN_CAUSAL = False
 problems = mamba.problems
 longest_sequence = mamba.longest_sequence
 overrides = mamba.overrides

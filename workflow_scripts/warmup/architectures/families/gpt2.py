@@ -7,6 +7,7 @@ from warmup.architectures.families import generic
 
 DEFAULTS = {"n_embd": 768, "n_head": 12, "n_layer": 12, "n_positions": 1024}
 KERNELS: tuple[str, ...] = ()
+PLAIN_CAUSAL = True
 overrides = generic.overrides
 
 

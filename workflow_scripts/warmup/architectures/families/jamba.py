@@ -18,6 +18,7 @@ DEFAULTS = {
     "num_experts_per_tok": 2,
 }
 KERNELS = ("causal_convolution", "selective_scan")
+PLAIN_CAUSAL = True
 
 
 def problems(settings: Mapping[str, Any]) -> Iterator[str]:

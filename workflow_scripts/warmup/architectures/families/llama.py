@@ -7,6 +7,7 @@ from warmup.architectures.families import generic
 
 DEFAULTS = {"hidden_size": 4096, "num_attention_heads": 32, "num_hidden_layers": 32, "max_position_embeddings": 2048}
 KERNELS: tuple[str, ...] = ()
+PLAIN_CAUSAL = True
 
 
 def problems(settings: Mapping[str, Any]) -> Iterator[str]:

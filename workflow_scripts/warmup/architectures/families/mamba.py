@@ -7,6 +7,7 @@ from warmup.architectures.families import generic
 
 DEFAULTS = {"hidden_size": 768, "num_hidden_layers": 32, "state_size": 16}
 KERNELS = ("causal_convolution", "selective_scan")
+PLAIN_CAUSAL = False
 
 
 def problems(settings: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ DEFAULTS = {"embed_dim": 96}
 DEFAULT_DEPTHS = [2, 2, 6, 2]
 DEFAULT_HEADS = [3, 6, 12, 24]
 KERNELS: tuple[str, ...] = ()
+PLAIN_CAUSAL = False
 
 
 def problems(settings: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from warmup.architectures.families import generic
 
 DEFAULTS = {"hidden_size": 768, "num_attention_heads": 12, "num_hidden_layers": 12}
 KERNELS: tuple[str, ...] = ()
+PLAIN_CAUSAL = False
 overrides = generic.overrides
 
 
