@@ -63,10 +63,12 @@ def counter_total(chosen: dict[str, Any], architecture: str, task: str) -> int:
         inputs = torch.zeros(1, shape[2], *shape[:2])
     else:
         inputs = torch.zeros(1, entry["context"], served.channels)
-    if built.backbone.config._attn_implementation == "sdpa":
+    if built.backbone.config._attn_implementation in ("sdpa", model.NO_MASK):
         built.backbone.set_attn_implementation("eager")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        built(inputs)
+        outputs = built(inputs)
+        if entry["kind"] == "language":
+            outputs.logits()
     return int(counter.get_total_flops())
 
 
