@@ -147,6 +147,25 @@ def test_pixels_are_refused_for_tasks_that_are_no_images(tasks: dict[str, Any]) 
         model.build(entry("vit", input="pixels", settings=ATTENTION), tasks["series"], seed=0)
 
 
+@pytest.mark.parametrize("model_type", ["cwm", "modernbert-decoder", "gpt2"])
+def test_no_token_is_special_whatever_the_type_insists_on(model_type: str, tasks: dict[str, Any]) -> None:
+    sizes = {**ATTENTION, "num_key_value_heads": 1, "head_dim": 8, "layer_types": ["full_attention"] * 2}
+    settings = ENTRIES.get(model_type, sizes if model_type == "cwm" else ATTENTION)
+    network = model.build(entry(model_type, settings=settings), tasks["language"], seed=0)
+    assert network.backbone.get_input_embeddings().padding_idx is None
+    assert [getattr(network.backbone.config, key) for key in model.SPECIAL_TOKENS] == [None] * 3
+    model_checks.refuse_looking_ahead(network, entry(model_type), tasks["language"])
+
+
+def test_roberta_counts_its_positions_from_zero(tasks: dict[str, Any]) -> None:
+    network = model.build(entry("roberta", settings=ATTENTION), tasks["series"], seed=0)
+    seen: list[torch.Tensor] = []
+    table = network.backbone.embeddings.position_embeddings
+    table.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network(tasks["series"].batch(seed=0, step=0)[0])
+    assert seen[0][0].tolist() == list(range(tasks["series"].positions))
+
+
 @pytest.mark.parametrize("model_type", CAUSAL)
 def test_causal_backbones_may_model_language(model_type: str, tasks: dict[str, Any]) -> None:
     model_checks.describe(entry(model_type), tasks["language"])
@@ -272,6 +291,17 @@ def test_bare_parameters_are_known_by_name_and_shape(leaf: str, shape: tuple[int
             self.register_parameter(leaf, torch.nn.Parameter(torch.zeros(shape)))
 
     assert roles.role(torch.nn.ModuleDict({"layer": Owner()}), f"layer.{leaf}") == expected
+
+
+def test_maps_of_an_attention_in_three_dimensions_are_no_stack_of_matrices() -> None:
+    """XLNet's q [width, heads, size]: its first axis counts inputs, not matrices."""
+
+    class RelativeAttention(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q = torch.nn.Parameter(torch.zeros(8, 2, 4))
+
+    assert roles.role(torch.nn.ModuleDict({"layer": RelativeAttention()}), "layer.q") == roles.OTHER
 
 
 @pytest.mark.parametrize("model_type", CAUSAL)

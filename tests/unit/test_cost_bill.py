@@ -144,6 +144,21 @@ def test_experts_that_a_token_does_not_visit_cost_nothing() -> None:
     assert many.matrix_flops - few.matrix_flops == router
 
 
+def test_stacks_that_are_no_experts_count_whole() -> None:
+    """RecurrentGemma's gates are block-diagonal matrices in three dimensions; its configuration knows no experts."""
+    chosen = settings("laptop")
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
+    chosen["architectures"]["gpt2"] |= {"model_type": "recurrent_gemma", "settings": {**sizes, "lru_width": 32}}
+    counted = measured(chosen, "gpt2", "language")
+    assert counted.active_parameters == counted.parameters
+
+
+def test_experts_under_an_unknown_number_per_token_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "CHOSEN_EXPERTS", ("none",))
+    with pytest.raises(ConfigurationError, match="how many experts a token of jamba visits"):
+        measured(settings("laptop"), "jamba", "language")
+
+
 @pytest.mark.parametrize(
     "architecture, task", [("gpt2", "language"), ("rwkv", "language"), ("vit", "images"), ("swin", "images")]
 )

@@ -177,9 +177,10 @@ print("parity")
 
 
 def test_the_operator_for_gpus_matches_the_loop_under_the_triton_interpreter() -> None:
-    environment = dict(
-        os.environ, TRITON_INTERPRET="1", OMP_NUM_THREADS="1", PYTHONPATH=str(Path(kernels.__file__).parents[2])
-    )
+    packages = Path(sys.prefix, "triton")  # in no other process's way: make env leaves these out, make test does not
+    assert packages.is_dir(), f"{packages} is missing: run make .venv/triton/.complete"
+    places = [str(Path(kernels.__file__).parents[2]), str(packages)]
+    environment = dict(os.environ, TRITON_INTERPRET="1", OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join(places))
     result = subprocess.run(
         [sys.executable, "-c", INTERPRETED], env=environment, capture_output=True, text=True, check=False
     )

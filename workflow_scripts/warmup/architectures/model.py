@@ -68,12 +68,13 @@ def build(architecture: ArchitectureSettings, task: Task, seed: int, device: str
         torch.manual_seed(torch_seed("initial weights", seed))
         try:
             backbone = AutoModel.from_config(configuration, attn_implementation=attention(configuration))
-        except (ValueError, TypeError, KeyError, AssertionError, ZeroDivisionError, RuntimeError) as error:
+        except Exception as error:  # model types find faults in ways of their own
             raise ConfigurationError(
                 f"settings: transformers cannot build this {architecture['model_type']}: {error}"
             ) from error
         if getattr(backbone, "pooler", None) is not None:
             backbone.pooler = None  # unused: states go to the output adapter
+        _count_positions_from_zero(backbone)
         tokens = _own_tokens(backbone)
         if task.vocabulary is None and tokens is not None:
             tokens.requires_grad_(False)
@@ -140,10 +141,14 @@ def backbone_configuration(architecture: ArchitectureSettings, task: Task) -> Pr
         for key, value in {**defaults.to_dict(), **chosen}.items()
         if isinstance(value, str) and value in FUSED_ACTIVATIONS
     }
+    special = [key for key in SPECIAL_TOKENS if key in known and key not in settings]
     try:
-        return AutoConfig.for_model(model_type, **chosen)
+        configuration = AutoConfig.for_model(model_type, **chosen, **dict.fromkeys(special, 0))
     except Exception as error:  # model types check their settings in ways of their own
         raise ConfigurationError(f"settings: transformers refuses this {model_type}: {error}") from error
+    for key in special:  # past the types that insist on a number: no token of ours is special
+        object.__setattr__(configuration, key, None)
+    return configuration
 
 
 def _shapes(
@@ -159,16 +164,22 @@ def _shapes(
         return {"image_size": height, "num_channels": channels}
     if "vocab_size" not in known:
         return {}
-    special = {key: None for key in SPECIAL_TOKENS if key in known and key not in settings}
     if task.vocabulary is None:
-        return {"vocab_size": 1, **special}
+        return {"vocab_size": 1}
     given = settings.get("vocab_size", task.vocabulary)
     if given < task.vocabulary:
         raise ConfigurationError(
             f"settings.vocab_size: {given} is smaller than the vocabulary of the data ({task.vocabulary}); "
             f"remove it or raise it"
         )
-    return {"vocab_size": given, **special}
+    return {"vocab_size": given}
+
+
+def _count_positions_from_zero(backbone: nn.Module) -> None:
+    """RoBERTa and its kin number positions from the padding token's number + 1; there is no such token here."""
+    for module in backbone.modules():
+        if hasattr(module, "create_position_ids_from_inputs_embeds") and module.padding_idx is None:
+            module.padding_idx = -1
 
 
 def _own_tokens(backbone: PreTrainedModel) -> nn.Embedding | None:

@@ -35,7 +35,15 @@ def role(model: nn.Module, name: str) -> str:
         return OTHER
     if parameter.ndim == 2:
         return MATRIX
+    if "Attention" in type(owner).__name__:  # XLNet's maps [width, heads, size] are matrices along another axis
+        return OTHER
     return STACK if parameter.ndim == 3 and min(parameter.shape[1:]) > 1 else OTHER
+
+
+def are_experts(owner: nn.Module) -> bool:
+    """Whether the stacks of a module are experts among which each token's router chooses (not shared by all)."""
+    kind = type(owner).__name__
+    return kind.endswith("Experts") and "Shared" not in kind
 
 
 def queries_and_keys(model: nn.Module) -> frozenset[str]:

@@ -17,6 +17,7 @@ from torch import nn
 
 from warmup import registry
 from warmup.architectures import layers, model, roles
+from warmup.errors import ConfigurationError
 from warmup.tasks._task import Task
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ WKV_FLOPS = 12
 QUERIES = ("q_proj", "query", "c_attn", "qkv", "qkv_proj", "wqkv", "query_key_value", "in_proj_qkv")
 """Names of the projections that make attention's queries, alone or fused: one of them in each attention layer."""
 
+CHOSEN_EXPERTS = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k")
+"""Names that configurations give the number of experts that a token visits."""
 
 RECOMPUTED = {"MambaMixer": ("conv1d", "x_proj", "dt_proj")}
 """Parts of a mixer whose fused CUDA kernel computes them again in the backward pass instead of keeping them, the scan's
@@ -66,7 +69,7 @@ def measure(architecture: ArchitectureSettings, settings: Mapping[str, Any], fol
     network = model.build(architecture, task, seed=0, device="meta")
     trained = dict(roles.trained(network))
     idle = sum(
-        parameter.numel() * (1 - _share(network, parameter))
+        parameter.numel() * (1 - _share(network, name, parameter))
         for name, parameter in trained.items()
         if roles.role(network, name) == roles.STACK
     )
@@ -105,11 +108,12 @@ def _products(network: model.Model, task: Task) -> Iterator[_Product]:
             vocabulary, width = module.get_parameter("tokens.weight").shape
             yield _Product(2 * vocabulary * width * count, width * count)
         for leaf, parameter in module.named_parameters(recurse=False):
-            kind = roles.role(network, f"{name}.{leaf}" if name else leaf)
+            path = f"{name}.{leaf}" if name else leaf
+            kind = roles.role(network, path)
             if kind == roles.MATRIX:
                 yield _Product(2 * parameter.numel() * count, keeps * sum(parameter.shape) * count)
             elif kind == roles.STACK:
-                share = _share(network, parameter)
+                share = _share(network, path, parameter)
                 kept = sum(parameter.shape[1:]) * parameter.shape[0]
                 yield _Product(round(2 * parameter.numel() * share * count), round(kept * share * count))
     width = _attention_width(network)
@@ -125,9 +129,21 @@ def _recomputed(network: nn.Module) -> Iterator[str]:
             yield f"{name}.{part}"
 
 
-def _share(network: model.Model, stack: torch.Tensor) -> float:
-    """Share of a stack of experts that a token visits."""
-    return float(network.backbone.config.num_experts_per_tok) / stack.shape[0]
+def _share(network: model.Model, name: str, stack: torch.Tensor) -> float:
+    """Share of a stack of matrices that a token meets: of experts the chosen ones, else all.
+
+    Raises ConfigurationError for experts whose number per token stands under no known name.
+    """
+    if not roles.are_experts(network.get_submodule(name.rpartition(".")[0])):
+        return 1.0
+    configuration = network.backbone.config
+    chosen = next((getattr(configuration, key) for key in CHOSEN_EXPERTS if hasattr(configuration, key)), None)
+    if not isinstance(chosen, int):
+        raise ConfigurationError(
+            f"model_type: how many experts a token of {configuration.model_type} visits stands under none of "
+            f"{', '.join(CHOSEN_EXPERTS)}, so its cost is not known"
+        )
+    return min(1.0, chosen / stack.shape[0])
 
 
 def _attention_width(network: model.Model) -> int:

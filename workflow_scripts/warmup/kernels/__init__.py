@@ -6,15 +6,13 @@ causal-conv1d, which transformers finds by itself, and for RWKV-4 fla-core's Tri
 what surrounds it (token_mixing_cuda.py).
 """
 
-import importlib
-import importlib.util
 import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from warmup import registry
-from warmup.kernels import memory
+from warmup.kernels import borrowed, memory
 
 _CPU = {
     "mamba_selective_scan": "selective_scan.stand_in",
@@ -35,8 +33,9 @@ def install(device: str, threads: int, model_type: str | None = None) -> list[st
     """Puts the kernels for `device` ("cpu" or "cuda") in place and returns their names, for the log.
 
     `model_type`: transformers' name of the only model that will be used; None: all modelling modules that are imported
-    already. Kernels on the CPU use `threads` threads. Installing again changes the number of threads only. On CUDA, an
-    EnvironmentProblemError says which package a model needs and how to get it.
+    already. Kernels on the CPU use `threads` threads. Installing again changes the number of threads only. On a CPU
+    transformers computes in PyTorch whatever it took from packages for GPUs. An EnvironmentProblemError says which
+    package a model needs on CUDA and how to get it, or which one stands in the way.
     """
     modules = _modelling_modules(model_type)
     if device == "cuda":
@@ -46,12 +45,15 @@ def install(device: str, threads: int, model_type: str | None = None) -> list[st
         raise ValueError(f"kernels exist for the devices cpu and cuda, not {device!r}")
     installed = []
     for module in modules:
+        borrowed.refuse(module)
         for function, maker in _CPU.items():
             if _owner(module, function) is not None:
-                _replace(module, function, _named(maker))
+                _replace(module, function, _on_torch(_named(maker)))
                 installed.append(f"{module.__name__.rpartition('.')[2]}.{function}: {maker.partition('.')[0]}")
         if hasattr(module, "mamba_inner_fn"):
             _replace(module, "mamba_inner_fn", _no_short_cut)
+        for function in borrowed.functions(module):
+            _replace(module, function, borrowed.in_torch)
     if installed:
         _named(_SET_THREADS)(threads)
     if memory.keep_freed():
@@ -73,14 +75,22 @@ def _named(path: str) -> Callable:
 
 
 def _modelling_modules(model_type: str | None) -> list[ModuleType]:
+    """Modules of transformers that define the backbones of a model type (transformers' own mapping knows which)."""
     if model_type is None:
         names = [name for name in sys.modules if name.startswith("transformers.models.") and ".modeling_" in name]
         return [sys.modules[name] for name in sorted(names)]
-    name = model_type.replace("-", "_")
-    if importlib.util.find_spec(f"transformers.models.{name}.modeling_{name}") is None:
+    from transformers import CONFIG_MAPPING, MODEL_MAPPING
+
+    if model_type not in CONFIG_MAPPING:
         return []
-    # the name begins literally, so that provenance sees that this is no module of this repository
-    return [importlib.import_module(f"transformers.models.{name}.modeling_{name}")]
+    found = MODEL_MAPPING.get(CONFIG_MAPPING[model_type], ())
+    classes = found if isinstance(found, tuple) else (found,)
+    return [sys.modules[name] for name in dict.fromkeys(backbone.__module__ for backbone in classes)]
+
+
+def _on_torch(maker: Callable[[Callable], Callable]) -> Callable[[Callable], Callable]:
+    """`maker`, given transformers' own PyTorch form of what it replaces."""
+    return lambda reference: maker(borrowed.in_torch(reference))
 
 
 def _owner(module: ModuleType, function: str) -> Any:
