@@ -48,6 +48,14 @@ WRONG = {
     "beta of one": ("recipes: {adamw: {betas: [0.9, 1.0]}}", ["recipes.adamw.betas", "1.0"]),
     "one beta": ("recipes: {adamw: {betas: [0.9]}}", ["recipes.adamw.betas"]),
     "floor above peak": ("recipes: {adamw: {floor: 2.0}}", ["recipes.adamw.floor", "maximum"]),
+    "rate of an unknown architecture": (
+        "recipes: {adamw: {peak_learning_rates: {gpt: {language: 1.0e-3}}}}",
+        ["recipes.adamw.peak_learning_rates", "did you mean gpt2?"],
+    ),
+    "rate of an unknown task": (
+        "recipes: {adamw: {peak_learning_rates: {gpt2: {text: 1.0e-3}}}}",
+        ["recipes.adamw.peak_learning_rates", "language, images, series"],
+    ),
     "negative learning rate": ("recipes: {adamw: {peak_learning_rate: -1.0}}", ["peak_learning_rate"]),
     "circular recipes": (
         "{recipes: {one: {based_on: two}, two: {based_on: one}}}",

@@ -52,6 +52,66 @@ def test_an_entry_alone_adds_an_architecture_to_the_study_and_touches_no_other_r
     assert all(grid.run_settings(before, run) == grid.run_settings(after, run) for run in old)
 
 
+RATES = """
+recipes:
+  adamw: {peak_learning_rate: 1.0e-3, peak_learning_rates: {mamba: {language: 4.0e-3}}}
+  low: {based_on: adamw, learning_rate_factor: 0.3}
+  slow: {based_on: low, peak_learning_rate: 1.0e-5}
+architectures:
+  mamba_wide: {based_on: mamba, role: variant, settings: {hidden_size: 32}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("architecture", "task", "recipe", "rate"),
+    [
+        ("gpt2", "language", "adamw", 1.0e-3),
+        ("mamba", "images", "adamw", 1.0e-3),
+        ("mamba", "language", "adamw", 4.0e-3),
+        ("mamba_wide", "language", "adamw", 4.0e-3),  # its lineage's
+        ("mamba", "language", "low", 1.2e-3),
+        ("gpt2", "language", "low", 3.0e-4),
+        ("mamba", "language", "slow", 1.0e-5),  # one rate for all, said by itself
+    ],
+)
+def test_a_peak_rate_is_the_recipes_for_this_architecture_and_task(
+    architecture: str, task: str, recipe: str, rate: float, tiny_config: dict[str, Any]
+) -> None:
+    settings = configuration.effective(configuration.merge(tiny_config, yaml.safe_load(RATES)))
+    run = grid.run_settings(settings, grid.Run(architecture, task, recipe, "0", "0"))["recipe"]
+    assert run["peak_learning_rate"] == rate
+    assert not {"peak_learning_rates", "learning_rate_factor"} & set(run)
+
+
+def test_the_rate_of_one_architecture_touches_no_run_of_another(tiny_config: dict[str, Any]) -> None:
+    before = configuration.effective(tiny_config)
+    rates = {"recipes": {"adamw": {"peak_learning_rates": {"gpt2": {"images": 1.0e-3}}}}}
+    after = configuration.effective(configuration.merge(tiny_config, rates))
+    runs = grid.runs(before)
+    changed = {run for run in runs if grid.run_settings(before, run) != grid.run_settings(after, run)}
+    assert {(run.architecture, run.task) for run in changed} == {("gpt2", "images")}
+    assert grid.models_settings(before, runs) == grid.models_settings(after, runs)
+
+
+def test_one_rate_given_above_a_scale_holds_instead_of_the_scales_many(tiny_config: dict[str, Any]) -> None:
+    many = {"scales": {"tiny": {"recipes": {"adamw": {"peak_learning_rates": {"gpt2": {"images": 1.0e-3}}}}}}}
+    one = {"recipes": {"adamw": {"peak_learning_rate": 5.0e-5}}}
+    settings = configuration.effective(configuration.merge(configuration.merge(tiny_config, many), one))
+    assert {grid.peak_learning_rate(settings, run) for run in grid.runs(settings)} == {5.0e-5}
+
+
+@pytest.mark.parametrize("scale", ["laptop", "workstation", "paper"])
+def test_lower_and_higher_rate_are_shares_of_the_recipes_rate(scale: str, config: dict[str, Any]) -> None:
+    settings = configuration.effective({**config, "scale": scale, "study": "learning_rate"})
+    rates = {
+        recipe: {grid.peak_learning_rate(settings, run) for run in grid.runs(settings) if run.recipe == recipe}
+        for recipe in ("low_rate", "adamw", "high_rate")
+    }
+    for low, middle, high in zip(*map(sorted, rates.values()), strict=True):
+        assert (low, high) == (pytest.approx(0.3 * middle), pytest.approx(3 * middle))
+    assert scale != "paper" or rates["adamw"] == {6.0e-4}  # one rate for all, as the study has it
+
+
 def test_studies_share_runs(config: dict[str, Any]) -> None:
     settings = configuration.effective(config)
     assert set(grid.runs(settings, "warmup")) < set(grid.runs(settings, "learning_rate"))

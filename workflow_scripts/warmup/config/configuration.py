@@ -21,6 +21,9 @@ SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
 ROOT_SCHEMA = "config.schema.yaml"
 NOT_IN_A_SCALE = ("scale", "study", "scales")
 
+ONE_RATE, RATES, FACTOR = "peak_learning_rate", "peak_learning_rates", "learning_rate_factor"
+"""A recipe's rate for all, its rates by architecture and task, and their factor: who gives the first means it alone."""
+
 
 def effective(config: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of the selected scale: schema defaults < `scales.<scale>` < top level; `based_on` resolved.
@@ -34,7 +37,7 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
     _known(scale, scales, "scale")
     for name, values in scales.items():
         _check_scale(name, values)
-    settings = merge(scales[scale], raw)
+    settings = merge(_without_other_rates(scales[scale], raw), raw)
     for section in ("architectures", "recipes"):
         entries = settings.get(section, {})
         settings[section] = {name: _inherit(section, name, entries, ()) for name in entries}
@@ -44,6 +47,8 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
         for name, entry in settings[section].items():
             entry.setdefault("label", name)
     _check(settings, schema())
+    for recipe in settings["recipes"].values():
+        _multiply_rates(recipe)
     for problem in feasibility.problems(settings):
         raise ConfigurationError(problem)
     return settings
@@ -244,7 +249,34 @@ def _inherit(section: str, name: str, entries: Mapping[str, Any], seen: tuple[st
     below.pop("label", None)
     if section == "architectures":
         below.pop("role", None)
+    elif ONE_RATE in entry:
+        for key in (RATES, FACTOR):
+            below.pop(key, None)
     return merge(below, entry)
+
+
+def _without_other_rates(scale: Mapping[str, Any], above: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`scale` without the rates per architecture of recipes that `above` gives one rate for all."""
+    given = [name for name, recipe in above.get("recipes", {}).items() if ONE_RATE in recipe]
+    recipes = {
+        name: {key: value for key, value in recipe.items() if key != RATES or name not in given}
+        for name, recipe in scale.get("recipes", {}).items()
+    }
+    return {**scale, **({"recipes": recipes} if recipes else {})}
+
+
+def _multiply_rates(recipe: dict[str, Any]) -> None:
+    """Put the recipe's rates in place of the rates of its base and their factor, which is gone then."""
+    factor = recipe.pop(FACTOR)
+
+    def times(rate: float) -> float:
+        return float(f"{rate * factor:.10g}")  # 6e-4 x 0.3 is 1.8e-4
+
+    recipe[ONE_RATE] = times(recipe[ONE_RATE])
+    recipe[RATES] = {
+        architecture: {task: times(rate) for task, rate in by_task.items()}
+        for architecture, by_task in recipe[RATES].items()
+    }
 
 
 def described_keys(

@@ -28,6 +28,10 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
         yield from _task(name, task)
     for name, recipe in settings["recipes"].items():
         yield from _recipe(name, recipe)
+        for architecture, rates in recipe["peak_learning_rates"].items():
+            for section, names in (("architectures", [architecture]), ("tasks", rates)):
+                for unknown in sorted(set(names) - set(settings[section])):
+                    yield _unknown(f"recipes.{name}.peak_learning_rates", unknown, settings[section])
     for name, architecture in settings["architectures"].items():
         yield from _architecture(name, architecture)
     yield from _combinations(settings)

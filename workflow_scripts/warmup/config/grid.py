@@ -23,6 +23,10 @@ among those of `training`."""
 RUN_FILES = ("log.parquet", "evaluation.parquet", "attention.parquet", "summary.json", "resources.json")
 
 
+RATES = ("peak_learning_rate", "peak_learning_rates")
+"""Keys of a recipe that decide a run's peak rate together (`peak_learning_rate`)."""
+
+
 class Run(NamedTuple):
     """Coordinates of a run, as they stand in its path."""
 
@@ -96,7 +100,7 @@ def run_settings(settings: Mapping[str, Any], run: Run) -> RunSettings:
         key: value for key, value in settings["architectures"][run.architecture].items() if key not in SAID_OF_IT
     }
     task = {key: value for key, value in settings["tasks"][run.task].items() if key != "label"}
-    recipe = {key: value for key, value in settings["recipes"][run.recipe].items() if key != "label"}
+    recipe = {**_recipe(settings, run.recipe), "peak_learning_rate": peak_learning_rate(settings, run)}
     return cast(
         "RunSettings",
         {
@@ -112,6 +116,20 @@ def run_settings(settings: Mapping[str, Any], run: Run) -> RunSettings:
     )
 
 
+def peak_learning_rate(settings: Mapping[str, Any], run: Run) -> float:
+    """The peak rate of a run: the recipe's for its architecture and task, else for its lineage, else for everybody."""
+    recipe, lineage = settings["recipes"][run.recipe], settings["architectures"][run.architecture]["lineage"]
+    for name in (run.architecture, lineage):
+        if run.task in recipe["peak_learning_rates"].get(name, {}):
+            return float(recipe["peak_learning_rates"][name][run.task])
+    return float(recipe["peak_learning_rate"])
+
+
+def _recipe(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What of a recipe is the same for every architecture and task."""
+    return {key: value for key, value in settings["recipes"][name].items() if key not in ("label", *RATES)}
+
+
 def models_settings(settings: Mapping[str, Any], runs: list[Run]) -> dict[str, Any]:
     """What the check of the models of `runs` depends on: each architecture, task and recipe that occurs, and steps."""
     steps = settings["training"]["steps"]
@@ -123,7 +141,10 @@ def models_settings(settings: Mapping[str, Any], runs: list[Run]) -> dict[str, A
             for name in used["architecture"]
         },
         "tasks": {name: settings["tasks"][name] for name in used["task"]},
-        "recipes": {name: settings["recipes"][name] for name in used["recipe"]},
+        "recipes": {
+            name: {**_recipe(settings, name), "peak_learning_rate": settings["recipes"][name]["peak_learning_rate"]}
+            for name in used["recipe"]
+        },
         "steps": steps,
         "warmup_steps": {
             name: sorted({warmup_steps(float(run.warmup), steps) for run in runs if run.recipe == name})
