@@ -78,7 +78,7 @@ def all_checks(studies: int, mixed: int, sizes: tuple[int, ...]) -> Iterator[che
     """Every row of the table for studies of `sizes` seeds; `mixed` studies for the mixed model, which is slow."""
     for seeds, architectures in itertools.product(sizes, (4, 12)):
         for name, design in designs(seeds, architectures):
-            yield from checks.cell_checks(design, name, studies, best=0.05 if design.regrets.any() else None)
+            yield from checks.cell_checks(design, name, studies, valley=0.05 if design.regrets.any() else None)
             if not design.regrets.any():
                 yield checks.power_check(design, name, studies)
                 yield checks.family_check(design, name, max(100, studies // 4))

@@ -96,7 +96,7 @@ WORDS = {
     "labels": LABELS,
     "units": {task: UNITS[SETTINGS["tasks"][task]["kind"]] for task in TASKS},
     "outcome": STATISTICS["outcome"],
-    "offset": STATISTICS["smooth"]["offset"],
+    "offset": STATISTICS["log_offset"],
     "confidence": STATISTICS["confidence"],
     "scale": SCALE,
 }

@@ -105,7 +105,7 @@ rule recipe_arms:
                 for name in RECIPES
             },
             statistics={
-                key: STATISTICS[key] for key in ("outcome", "confidence", "pool_below")
+                key: STATISTICS[key] for key in ("outcome", "confidence")
             },
         ),
     script:

@@ -6,7 +6,7 @@ from warmup.config.claim_tables import claim_tables
 SHARED = {
     "outcome": STATISTICS["outcome"],
     "confidence": STATISTICS["confidence"],
-    "log_offset": STATISTICS["smooth"]["offset"],
+    "log_offset": STATISTICS["log_offset"],
 }
 CLAIM_TABLES = claim_tables(SETTINGS["claims"], STUDY)
 PREDICTION_FIGURES = {

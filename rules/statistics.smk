@@ -51,7 +51,7 @@ rule optima:
         settings=depends(
             "optima.py",
             *("outcome", "confidence", "reference", "margins", "equivalence_margins"),
-            *("pool_below", "bootstrap", "smooth"),
+            "bootstrap",
         ),
     script:
         "../workflow_scripts/optima.py"
@@ -73,7 +73,7 @@ rule comparisons:
     params:
         settings=depends(
             "comparisons.py",
-            *("outcome", "confidence", "margins", "equivalence_margins", "pool_below"),
+            *("outcome", "confidence", "margins", "equivalence_margins"),
             *("comparisons", "power"),
         ),
     script:
@@ -96,7 +96,7 @@ rule mixed_model:
     params:
         settings=depends(
             "mixed_model.py",
-            *("outcome", "confidence", "reference", "bootstrap", "smooth"),
+            *("outcome", "confidence", "reference", "bootstrap", "log_offset"),
             "mixed_model",
         ),
     script:

@@ -203,7 +203,7 @@ rule plateau_heights:
     params:
         settings=depends(
             "plateau_heights.py",
-            *("confidence", "pool_below"),
+            "confidence",
             recipes={
                 name: {
                     k: v for k, v in SETTINGS["recipes"][name].items() if k != "label"

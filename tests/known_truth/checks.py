@@ -12,12 +12,11 @@ from typing import Any
 import numpy
 import polars
 
-from known_truth.simulation import Design, draw, runs
+from known_truth.simulation import Design, blocks, draw, runs
 from warmup.statistics.base import intervals
-from warmup.statistics.base.blocks import Block
 from warmup.statistics.base.outcomes import Cell, with_outcome
 from warmup.statistics.base.pairing import PairedErrors, study_errors
-from warmup.statistics.effect import comparisons, mixed_model, optimum, plateau, power, smooth
+from warmup.statistics.effect import best, comparisons, mixed_model, optimum, power
 
 TOLERANCE = 0.02
 """Coverage may fall this far short of nominal (issue: at least nominal - 2 %)."""
@@ -31,9 +30,8 @@ SETTINGS: dict[str, Any] = {
     "reference": 0.0,
     "margins": {"default": {"absolute": 0.02}},
     "equivalence_margins": None,
-    "pool_below": 5,
     "bootstrap": {"resamples": 500, "seed": 1},
-    "smooth": {"offset": 0.005},
+    "log_offset": 0.005,
     "comparisons": {"against_none": {"reference": 0.0, "warmups": None, "corrected_over": "study"}},
     "mixed_model": {"spline_freedom": 3},
     "power": {"target": 0.8, "pilots": {}},
@@ -81,20 +79,11 @@ def table(checks: list[Check]) -> polars.DataFrame:
 
 def cell_studies(design: Design, studies: int, seed: int) -> Iterator[list[Cell]]:
     """The cells of independent studies."""
-    arms = tuple(map(float, design.warmups))
-    values = draw(design, numpy.random.default_rng(seed), studies)
-    calm = numpy.zeros((design.seeds, len(arms)), dtype=numpy.bool_)
-    for study in values:
+    drawn = draw(design, numpy.random.default_rng(seed), studies)
+    for study in range(studies):
         yield [
-            Cell(
-                architecture=f"a{index // design.tasks:02d}",
-                task=f"t{index % design.tasks}",
-                recipe="adamw",
-                role="study",
-                steps=design.steps,
-                block=Block(arms, numpy.arange(design.seeds), table, calm),
-            )
-            for index, table in enumerate(study)
+            Cell(f"a{index // design.tasks:02d}", f"t{index % design.tasks}", "adamw", "study", design.steps, block)
+            for index, block in enumerate(blocks(design, drawn, study))
         ]
 
 
@@ -111,13 +100,13 @@ def interval_coverage(
     return Check(name, design, "coverage", nominal, hits / studies, studies)
 
 
-def cell_checks(design: Design, name: str, studies: int, best: float | None = None, which: int = 0) -> list[Check]:
+def cell_checks(design: Design, name: str, studies: int, valley: float | None = None, which: int = 0) -> list[Check]:
     """Everything said about cell `which` of a study, on the same studies.
 
     Regret limits hold together; nothing outside the margin is demonstrated; without any effect of warmup the plateau is
     the whole grid. The difference of the second warmup from the first is covered, and called equivalent no more often
     than promised where it is the margin itself. The cross-fitted interval covers the mean true advantage of the warmups
-    that were chosen. Where the truth is a quadratic lowest at `best`, so does the smooth optimum's.
+    that were chosen. Where the truth has one valley, lowest at `valley`, so does the interval of the optimum.
     """
     planted, truth = design.regrets[which], design.truth[which]
     difference = float(planted[1] - planted[0])
@@ -129,9 +118,9 @@ def cell_checks(design: Design, name: str, studies: int, best: float | None = No
 
     for cells in cell_studies(design, studies, seed=21):
         cell = cells[which]
-        errors = study_errors(cells, SETTINGS["pool_below"], DRAWS)[which]
+        errors = study_errors(cells, DRAWS)[which]
         means = cell.block.complete.mean(axis=0)
-        found = plateau.regrets(means, errors.simultaneous_reach(level))
+        found = best.compare(means, errors, level)
         held = (found.low <= truth + 1e-12) & (truth <= found.high + 1e-12)
         count("regret limits, all warmups together", "coverage", held.all())
         count("plateau demonstrated falsely", "size", ((found.high <= delta) & (truth > delta)).any())
@@ -144,10 +133,9 @@ def cell_checks(design: Design, name: str, studies: int, best: float | None = No
         gain, chosen = _advantage(cell.block.complete, errors)
         if gain.low is not None and gain.high is not None:
             count("cross-fitted advantage", "coverage", gain.low <= (planted[0] - planted[chosen]).mean() <= gain.high)
-        if best is not None:
-            lowest = smooth.smooth_optimum(cell, errors, SETTINGS).interval
-            if lowest.low is not None and lowest.high is not None:
-                count("smooth optimum", "coverage", lowest.low - 1e-6 <= best <= lowest.high + 1e-6)
+        if valley is not None:
+            low, high = optimum.single_valley(cell.warmups, found.possible_best)
+            count("optimum of a curve with one valley", "coverage", low <= valley <= high)
     return [
         Check(statistic, name, kind, level if kind == "coverage" else 1.0 - level, float(numpy.mean(hits)), len(hits))
         for (statistic, kind), hits in counts.items()
@@ -157,9 +145,7 @@ def cell_checks(design: Design, name: str, studies: int, best: float | None = No
 def _advantage(values: Any, errors: PairedErrors) -> tuple[intervals.Interval, Any]:
     """Cross-fitted advantage over the first warmup, and what the halves chose."""
     chosen, held_out = optimum.choices(values, 1)
-    weights = held_out / held_out.sum(axis=1, keepdims=True)
-    per_seed = ((values[:, 0, None] - values[:, chosen]) * weights).sum(axis=1)
-    return optimum.advantage_interval(per_seed, chosen, 0, errors, SETTINGS["confidence"]), chosen
+    return optimum.advantage(values, chosen, held_out, 0, errors, SETTINGS["confidence"]), chosen
 
 
 def family_check(design: Design, name: str, studies: int) -> Check:
@@ -197,11 +183,11 @@ def power_check(design: Design, name: str, studies: int) -> Check:
     level = 1.0 - 0.05 / 12.0
     sd = design.sd * (2.0 * (1.0 - design.icc)) ** 0.5
     example = next(cell_studies(design, 1, seed=25))
-    planned = replace(study_errors(example, SETTINGS["pool_below"], DRAWS)[0], spread=())  # before any run
+    planned = replace(study_errors(example, DRAWS)[0], spread=())  # before any run
     gap = power.detectable_gap(planned, sd / design.seeds**0.5, level, SETTINGS["power"]["target"])
     found = 0
     for cells in cell_studies(design, studies, seed=26):
-        errors = study_errors(cells, SETTINGS["pool_below"], DRAWS)[0]
+        errors = study_errors(cells, DRAWS)[0]
         means = cells[0].block.complete.mean(axis=0)
         found += abs(float(means[1] - means[0]) + gap) > errors.reach(level)[1, 0]
     return Check("power at the detectable gap", name, "power", SETTINGS["power"]["target"], found / studies, studies)

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy
 import polars
+from numpy.typing import NDArray
 
+from warmup.statistics.base.blocks import Block
 from warmup.statistics.base.intervals import Floats
 from warmup.statistics.base.outcomes import SCHEMA
 
@@ -23,8 +25,9 @@ class Design:
     """A synthetic study. `sd`: of one outcome around its arm's mean (seed effect and noise together).
 
     `regret` [warmups] or [cells, warmups]: planted, in the outcome's unit, cells in the order architecture, task;
-    `cell_spread` [cells] and `arm_spread` [warmups] multiply the noise; `noise`: normal | skewed (exponential) | heavy
-    (t with 4 degrees of freedom), each with unit variance; `divergence`: chance that a run without warmup diverges.
+    `cell_spread` [cells] and `arm_spread` [warmups] or [cells, warmups] multiply the noise; `noise`: normal | skewed
+    (exponential) | heavy (t with 4 degrees of freedom), each with unit variance. `divergence`: chance that a run
+    without warmup diverges, and then counts as `initial`; `missing`: chance that a run is missing.
     """
 
     architectures: int = 4
@@ -36,9 +39,10 @@ class Design:
     icc: float = 0.5
     regret: Any = 0.0
     cell_spread: Sequence[float] = ()
-    arm_spread: Sequence[float] = ()
+    arm_spread: Any = 1.0
     noise: str = "normal"
     divergence: float = 0.0
+    missing: float = 0.0
     steps: int = 1000
     initial: float = field(default=4.0)
 
@@ -55,8 +59,19 @@ class Design:
 
     @property
     def truth(self) -> Floats:
-        """True regret [cells, warmups]: planted less the cell's smallest."""
-        return self.regrets - self.regrets.min(axis=1, keepdims=True)
+        """True regret [cells, warmups] of the mean outcome, divergences included."""
+        means = self.level + self.regrets
+        unwarmed = numpy.asarray(self.warmups) == 0.0
+        means[:, unwarmed] += self.divergence * (self.initial - means[:, unwarmed])
+        return means - means.min(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Outcomes and divergences of independent studies, [studies, cells, seeds, warmups]; not-a-number: missing."""
+
+    values: Floats
+    diverged: NDArray[numpy.bool_]
 
 
 def planted_optimum(warmups: Sequence[float], best: float, strength: float, offset: float = 0.005) -> Floats:
@@ -65,15 +80,27 @@ def planted_optimum(warmups: Sequence[float], best: float, strength: float, offs
     return strength * distance / distance.max()
 
 
-def draw(design: Design, generator: numpy.random.Generator, studies: int = 1) -> Floats:
-    """Outcomes [studies, cells, seeds, warmups] of independent studies of one design."""
+def draw(design: Design, generator: numpy.random.Generator, studies: int = 1) -> Drawn:
+    """Independent studies of one design."""
     shape = (studies, design.cells, design.seeds, len(design.warmups))
     noise = _NOISE[design.noise](generator, shape)
     seed = generator.standard_normal((*shape[:3], 1))
-    arm = numpy.asarray(design.arm_spread or [1.0] * shape[3])
+    arm = numpy.broadcast_to(numpy.asarray(design.arm_spread, dtype=numpy.float64), (shape[1], shape[3]))[:, None, :]
     cell = numpy.asarray(design.cell_spread or [1.0] * shape[1])[:, None, None]
     spread = design.sd * (design.icc**0.5 * seed + (1.0 - design.icc) ** 0.5 * arm * noise)
-    return numpy.asarray(design.level + design.regrets[:, None, :] + cell * spread)
+    values = numpy.asarray(design.level + design.regrets[:, None, :] + cell * spread)
+    diverged = generator.random(shape) < design.divergence
+    diverged[..., numpy.asarray(design.warmups) != 0.0] = False
+    values[diverged] = design.initial
+    values[generator.random(shape) < design.missing] = numpy.nan
+    return Drawn(values, diverged)
+
+
+def blocks(design: Design, drawn: Drawn, study: int) -> list[Block]:
+    """The cells of one of the drawn studies, as the statistics take them."""
+    arms = tuple(map(float, design.warmups))
+    cells = zip(drawn.values[study], drawn.diverged[study], strict=True)
+    return [Block(arms, numpy.arange(design.seeds), values, diverged) for values, diverged in cells]
 
 
 def runs(design: Design, seed: int = 0) -> polars.DataFrame:
@@ -81,14 +108,14 @@ def runs(design: Design, seed: int = 0) -> polars.DataFrame:
 
     A diverged run has no final losses and its best validation loss is the one at initialisation.
     """
-    generator = numpy.random.default_rng(seed)
-    values = draw(design, generator)[0]
-    diverged = generator.random(values.shape) < design.divergence
-    diverged[:, :, numpy.asarray(design.warmups) != 0.0] = False
+    drawn = draw(design, numpy.random.default_rng(seed))
+    values, diverged = drawn.values[0], drawn.diverged[0]
     rows = []
     for cell in range(design.cells):
         architecture, task = divmod(cell, design.tasks)
         for s, w in numpy.ndindex(design.seeds, len(design.warmups)):
+            if numpy.isnan(values[cell, s, w]):
+                continue
             failed = bool(diverged[cell, s, w])
             loss = float(values[cell, s, w])
             rows.append(
@@ -96,11 +123,11 @@ def runs(design: Design, seed: int = 0) -> polars.DataFrame:
                 | {"warmup": float(design.warmups[w]), "warmup_steps": int(design.warmups[w] * design.steps + 0.5)}
                 | {"seed": s, "steps": design.steps, "status": "diverged" if failed else "finished"}
                 | {"initial_validation_loss": design.initial}
-                | {"best_validation_loss": design.initial if failed else loss}
+                | {"best_validation_loss": loss}
                 | {"final_validation_loss": None if failed else loss + 0.01}
                 | {"final_training_loss": None if failed else loss - 0.05}
                 | {"best_step": 0 if failed else design.steps - 1, "metric": "perplexity"}
-                | {"best_metric": float(numpy.exp(design.initial if failed else loss))}
+                | {"best_metric": float(numpy.exp(loss))}
                 | {"final_metric": None if failed else float(numpy.exp(loss))}
                 | {"peak_learning_rate": 6e-4, "beta2": 0.999, "weight_decay": 0.1, "parameters": 1000}
                 | {"role": "study", "stale": False}

@@ -76,8 +76,7 @@ def test_a_gap_in_the_plateau_is_not_papered_over() -> None:
 def test_censoring_is_said_in_words() -> None:
     table = study(regret=-0.2 * numpy.log(numpy.array(WARMUPS) + 0.005))
     text = " ".join(answers.sentences(tables(table), WORDS))
-    assert "the fitted curve still falls at the largest warmup: its optimum lies" in text
-    assert " or beyond" in text or "to beyond" in text
+    assert "the optimum lies above 10 %, if the curve has one valley" in text
 
 
 @pytest.mark.parametrize(
@@ -138,18 +137,24 @@ def test_no_warmup_is_not_judged_where_it_was_not_run() -> None:
 def test_cells_that_need_more_seeds_are_counted_apart_from_those_that_do_not() -> None:
     power_rows = polars.DataFrame(
         {"when": ["after"] * 3, "verdict": ["ok"] * 3, "family": ["f"] * 3, "power": [0.8] * 3, "margin": [0.1] * 3}
-        | {"detectable_gap": [0.05, 0.2, 0.3], "seeds_for_margin": [3, None, None]}
+        | {"detectable_gap": [0.05, 0.2, 0.3], "seeds_for_two_margins": [3, None, None]}
     )
     (sentence,) = answers._power({"power": power_rows})
     assert "in 1 of 3 cells; 2 cells would need more than 200." in sentence
 
 
-def test_an_optimum_beyond_the_grid_has_no_interval_of_zero_width() -> None:
-    row = {"smooth_optimum_low": 0.3, "smooth_optimum_high": 0.3, "censoring": "right"}
-    assert answers._smooth(row).endswith("its optimum lies at 30 % or beyond")
-    assert answers._smooth(row | {"smooth_optimum_low": 0.02}).endswith("lies from 2 % to beyond 30 %")
-    row = {"smooth_optimum_low": 0.0, "smooth_optimum_high": 0.1, "censoring": "left"}
-    assert answers._smooth(row).endswith("its optimum lies at 0 % to 10 %")
+def test_an_optimum_beyond_the_grid_has_no_upper_end() -> None:
+    row = {
+        "optimum_low": 0.02,
+        "optimum_high": 1.0,
+        "interval_reaches_smallest": False,
+        "interval_reaches_largest": True,
+    }
+    assert "lies above 2 %" in answers._valley(row)
+    row |= {"optimum_high": 0.1, "interval_reaches_largest": False}
+    assert "lies between 2 % and 10 %" in answers._valley(row)
+    row |= {"interval_reaches_smallest": True, "interval_reaches_largest": True}
+    assert "cannot be told" in answers._valley(row)
 
 
 def test_methods_name_what_was_done_and_nothing_else() -> None:
@@ -158,10 +163,10 @@ def test_methods_name_what_was_done_and_nothing_else() -> None:
     text = methods.restructured_text(found, WORDS, settings)
     assert "We trained GPT-2, Mamba on text, digits" in text and "0, 2, 10, 30 % of 1,000 steps" in text
     assert "10 seeds each (160 runs, scale laptop)" in text
-    assert "default: 2 % of the best mean; t1: 0.1" in text and "each cell's own, paired by seed" in text
-    assert "pooled" not in text and "12 comparisons per study" in text
+    assert "default: 2 % of the best mean; t1: 0.1" in text and "their shape shrunk over the cells of a task" in text
+    assert "12 comparisons per study" in text
     assert "with the recipe adamw and linear" in text and "log(outcome) was modelled" in text
     unfitted = found | {"mixed_model": found["mixed_model"].with_columns(verdict=polars.lit("cannot say"))}
     assert "log(outcome) was modelled" not in methods.restructured_text(unfitted, WORDS, settings)
-    few = methods.restructured_text(tables(study(seeds=3)), WORDS, settings)
-    assert "pooled in shape over the cells of a task" in few
+    alone = methods.restructured_text(tables(study(architectures=1, regret=0.0)), WORDS, settings)
+    assert "each cell's own, paired by seed" in alone and "shrunk" not in alone

@@ -34,7 +34,6 @@ HERE = {"scale": "laptop", "study": "warmup", "confidence": 0.95}
 STATISTICS: dict[str, Any] = {
     "outcome": "best_validation_loss",
     "confidence": 0.95,
-    "pool_below": 5,
     "reference": 0.0,
     "margins": {"default": {"relative": 0.005}},
     "equivalence_margins": {"default": {"relative": 0.005}},

@@ -25,8 +25,10 @@ def samples(table: polars.DataFrame, architecture: str, warmup: float) -> tuple[
     return tuple(part.filter(warmup=value)["best_validation_loss"].to_numpy() for value in (warmup, 0.0))
 
 
-def test_each_comparison_is_a_paired_t_test_and_an_equivalence_test() -> None:
-    table = study(0.02)
+def test_each_comparison_of_a_cell_alone_is_a_paired_t_test_and_an_equivalence_test() -> None:
+    table = polars.concat(
+        [each.with_columns(task=each["architecture"]) for each in study(0.02).partition_by("architecture")]
+    )
     settings = statistics(margins={"default": {"absolute": 0.015}})
     for row in comparisons(table, settings).iter_rows(named=True):
         this, that = samples(table, row["architecture"], row["warmup"])

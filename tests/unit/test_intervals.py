@@ -1,6 +1,5 @@
 """Intervals agree with scipy and statsmodels, and say "cannot say" where there is nothing to say."""
 
-import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,23 +33,6 @@ def test_paired_t_agrees_with_scipy() -> None:
     assert intervals.t_p_value(expected.statistic, len(SAMPLE) - 1) == pytest.approx(expected.pvalue)
 
 
-def test_max_t_critical_is_the_studentised_range_when_the_variance_is_all_but_known() -> None:
-    arms = 4
-    expected = stats.studentized_range.ppf(0.95, arms, numpy.inf) / numpy.sqrt(2.0)
-    assert intervals.max_t_critical(intervals.all_pairs(arms), 400) == pytest.approx(expected, abs=0.06)
-
-
-def test_max_t_of_one_contrast_is_student_t() -> None:
-    found = intervals.max_t_critical([[1.0, -1.0]], 9)
-    assert found == pytest.approx(stats.t.ppf(0.975, 9), abs=0.04)
-
-
-def test_max_t_lies_between_one_comparison_and_bonferroni() -> None:
-    contrasts = intervals.all_pairs(6)
-    critical = intervals.max_t_critical(contrasts, 9)
-    assert stats.t.ppf(0.975, 9) < critical < stats.t.ppf(1 - 0.025 / len(contrasts), 9)
-
-
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_and_bonferroni_agree_with_statsmodels(p_values: list[float]) -> None:
@@ -71,7 +53,6 @@ def test_an_untested_member_still_counts_in_the_family() -> None:
         (intervals.paired_t([0.1, 0.1, 0.1]), "do not vary"),
         (intervals.paired_t([0.1 + 0.2, 0.3, 0.3]), "do not vary"),
         (intervals.wilson(0, 0), "no trials"),
-        (intervals.percentile([numpy.nan] * 10 + [1.0] * 90, 1.0, n=5), "undefined"),
     ],
 )
 def test_degenerate_samples_cannot_say(found: intervals.Interval, reason: str) -> None:
@@ -83,9 +64,3 @@ def test_degenerate_samples_cannot_say(found: intervals.Interval, reason: str) -
 def test_values_that_are_not_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="finite"):
         intervals.paired_t([1.0, float("nan")])
-
-
-def test_percentile_agrees_with_numpy() -> None:
-    draws = numpy.random.default_rng(3).normal(size=999)
-    found = intervals.percentile(draws, 0.0, n=10, confidence=0.9)
-    assert (found.low, found.high) == pytest.approx(tuple(numpy.quantile(draws, [0.05, 0.95])))

@@ -1,14 +1,13 @@
-"""Optimum, smooth optimum and cross-fitted advantage."""
+"""Optimum, where it may lie, and the cross-fitted advantage."""
 
 import numpy
 import polars
 import pytest
-from known_truth.simulation import GRID, Design, draw, planted_optimum, runs
+from known_truth.simulation import GRID, Design, planted_optimum, runs
 from statistics_settings import statistics
 
 from warmup.statistics.base.outcomes import cells
-from warmup.statistics.base.pairing import study_errors
-from warmup.statistics.effect import optimum, smooth
+from warmup.statistics.effect import optimum
 
 
 def study(best: float, strength: float = 0.3, seeds: int = 6, sd: float = 0.01, **changes: object) -> polars.DataFrame:
@@ -20,8 +19,7 @@ def test_a_clear_optimum_is_found_in_fractions_and_steps() -> None:
     found = optimum.optima(study(0.05, steps=999), statistics())
     assert found["optimum"].to_list() == [0.05, 0.05] and found["optimum_steps"].to_list() == [50, 50]
     for row in found.iter_rows(named=True):
-        assert row["smooth_optimum_low"] < 0.05 < row["smooth_optimum_high"]
-        assert row["smooth_optimum"] == pytest.approx(0.05, rel=0.3) and row["censoring"] == "none"
+        assert row["optimum_low"] < 0.05 < row["optimum_high"]
         assert not row["interval_reaches_smallest"] and not row["interval_reaches_largest"]
         assert row["gap_to_next"] > 0 and row["verdict"] == "ok"
 
@@ -60,18 +58,22 @@ def test_secondary_outcomes_and_the_metric_stand_beside() -> None:
     assert row["metric_at_reference"] > row["metric_at_optimum"]
 
 
-@pytest.mark.parametrize(("slope", "flag", "end"), [(0.1, "left", 0.0), (-0.1, "right", 0.2)])
-def test_an_optimum_at_the_grids_end_is_flagged_as_censored(slope: float, flag: str, end: float) -> None:
-    falling = runs(Design(architectures=2, seeds=6, regret=slope * numpy.log(numpy.array(GRID) + 0.005), sd=0.01))
+@pytest.mark.parametrize(
+    ("slope", "reached", "low", "high"), [(0.1, "smallest", 0.0, 0.005), (-0.1, "largest", 0.08, 1.0)]
+)
+def test_an_optimum_at_the_grids_end_may_lie_beyond_it(slope: float, reached: str, low: float, high: float) -> None:
+    falling = runs(Design(architectures=2, seeds=6, regret=slope * numpy.log(numpy.array(GRID) + 0.005), sd=0.005))
     row = optimum.optima(falling, statistics()).row(0, named=True)
-    assert row["censoring"] == flag and row["smooth_optimum"] == pytest.approx(end)
-    assert row["interval_reaches_smallest" if flag == "left" else "interval_reaches_largest"]
+    assert (row["optimum_low"], row["optimum_high"]) == (low, high)
+    assert row[f"interval_reaches_{reached}"]
 
 
-def test_the_lowest_point_of_a_quadratic_is_exact_and_stays_in_the_grid() -> None:
-    x = smooth.axis(numpy.array(GRID), 0.005)
-    curves = numpy.stack([(x - 0.3) ** 2, 2.0 - x**2 + x, (x - 50.0) ** 2, -((x + 0.1) ** 2)])
-    assert smooth.lowest_point(curves, x) == pytest.approx([0.3, x.min(), x.max(), x.max()])
+def test_possible_best_arms_are_widened_to_their_neighbours() -> None:
+    grid = numpy.array(GRID)
+    assert optimum.single_valley(grid, grid == 0.02) == (0.01, 0.05)
+    assert optimum.single_valley(grid, (grid == 0.005) | (grid == 0.05)) == (0.0, 0.08)
+    assert optimum.single_valley(grid[1:], grid[1:] == 0.005) == (0.0, 0.01)
+    assert optimum.single_valley(grid, grid == 0.2) == (0.08, 1.0)
 
 
 def test_equal_data_give_equal_intervals() -> None:
@@ -79,46 +81,9 @@ def test_equal_data_give_equal_intervals() -> None:
     assert first.equals(second)
 
 
-def test_a_curve_that_is_no_quadratic_has_no_smooth_optimum() -> None:
-    table = study(0.05)
-    jagged = table.with_columns(
-        best_validation_loss=polars.col("best_validation_loss")
-        + polars.when(polars.col("warmup").is_in([0.005, 0.02, 0.08])).then(0.5).otherwise(0.0)
-    )
-    row = optimum.optima(jagged, statistics()).row(0, named=True)
-    assert row["smooth_optimum"] is None and "does not fit" in row["smooth_note"]
-    assert row["optimum"] is not None
-
-
-def test_lack_of_fit_keeps_its_size() -> None:
-    design = Design(architectures=1, seeds=3, regret=planted_optimum(GRID, 0.05, 0.1))
-    x = smooth.axis(numpy.array(GRID), 0.005)
-    values = draw(design, numpy.random.default_rng(6), 1000)[:, 0]
-    share = float(numpy.mean([smooth.lack_of_fit(each, x) < 0.05 for each in values]))
-    assert share == pytest.approx(0.05, abs=0.021), "three Monte-Carlo errors"
-
-
-def test_parametric_draws_have_the_paired_errors_as_their_spread() -> None:
-    everything = cells(study(0.05, seeds=60))
-    errors = study_errors(everything, 5)[0]
-    draws = smooth.parametric_draws(errors, 40_000, seed=1)
-    found = numpy.sqrt(((draws[:, :, None] - draws[:, None, :]) ** 2).mean(axis=0))
-    off = ~numpy.eye(len(GRID), dtype=bool)
-    assert found[off] / errors.errors[off] == pytest.approx(1.0, abs=0.04)
-
-
-@pytest.mark.parametrize(
-    ("table", "reason"),
-    [
-        (study(0.05, seeds=1), "one seed"),
-        (study(0.05).filter(polars.col("warmup") < 0.02), "needs 4 warmups"),
-        (study(0.05, divergence=0.5), "diverged"),
-    ],
-)
-def test_a_smooth_optimum_that_cannot_be_given_says_why(table: polars.DataFrame, reason: str) -> None:
-    row = optimum.optima(table, statistics()).row(0, named=True)
-    assert row["smooth_optimum_low"] is None and row["censoring"] is None
-    assert row["smooth_note"].startswith("cannot say: ") and reason in row["smooth_note"]
+def test_where_nothing_can_be_said_the_optimum_has_no_limits() -> None:
+    row = optimum.optima(study(0.05, seeds=1), statistics()).row(0, named=True)
+    assert row["optimum_low"] is None and row["note"].startswith("cannot say: ") and "one seed" in row["note"]
 
 
 def test_halvings_are_all_halvings_and_select_on_one_half_only() -> None:
@@ -147,9 +112,21 @@ def test_the_advantage_of_a_clear_optimum_is_what_was_planted() -> None:
 
 
 def test_an_advantage_that_cannot_be_measured_says_why() -> None:
-    at_reference = optimum.crossfit(study(0.0, 3.0), statistics()).row(0, named=True)
-    assert at_reference["advantage"] == 0.0 and "chose the reference itself" in at_reference["note"]
     absent = optimum.crossfit(study(0.05).filter(polars.col("warmup") > 0), statistics()).row(0, named=True)
     assert absent["verdict"] == "cannot say" and "reference warmup 0 was not run" in absent["note"]
     single = optimum.crossfit(study(0.05, seeds=1), statistics()).row(0, named=True)
     assert single["advantage"] is None and "one seed" in single["note"]
+
+
+def test_where_every_half_chooses_the_reference_the_advantage_is_exactly_none() -> None:
+    row = optimum.crossfit(study(0.0, 3.0), statistics()).row(0, named=True)
+    assert (row["advantage_low"], row["advantage"], row["advantage_high"]) == (0.0, 0.0, 0.0)
+    assert "chose the reference itself" in row["note"]
+
+
+def test_limits_of_the_advantage_are_corrected_over_the_cells_of_the_study() -> None:
+    one = optimum.crossfit(study(0.05).filter(architecture="a00"), statistics(confidence=0.975)).row(0, named=True)
+    two = optimum.crossfit(study(0.05), statistics()).row(0, named=True)
+    assert (one["cells"], two["cells"]) == (1, 2)
+    alone = optimum.crossfit(study(0.05).filter(architecture="a00"), statistics()).row(0, named=True)
+    assert alone["advantage_high"] < one["advantage_high"]

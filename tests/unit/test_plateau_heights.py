@@ -49,7 +49,7 @@ def runs(
 
 
 def compare(table: polars.DataFrame, **changes: Any) -> tuple[polars.DataFrame, polars.DataFrame]:
-    settings = {"recipes": RECIPES, "outcome": "final_validation_loss", "confidence": 0.95, "pool_below": 5}
+    settings = {"recipes": RECIPES, "outcome": "final_validation_loss", "confidence": 0.95}
     return plateau_heights.compare(table, settings | changes)
 
 
@@ -114,9 +114,9 @@ def test_a_diverged_run_counts_as_its_loss_at_initialisation() -> None:
     assert 9.0 in hot["values"]
 
 
-def test_few_seeds_borrow_spread_from_other_architectures() -> None:
+def test_architectures_borrow_the_shape_of_errors_from_other_architectures() -> None:
     _, differences = compare(runs({"h0.5": 0.0, "h1": -0.05}, seeds=3, architectures=("gpt2", "mamba", "rwkv")))
-    assert differences["method"].str.contains("pooling").all()
+    assert differences["method"].str.contains("shrunk").all()
     assert (differences["verdict"] == "hotter lower").all()
 
 

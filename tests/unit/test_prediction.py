@@ -28,7 +28,7 @@ SETTINGS: dict[str, Any] = {
 PLATEAU = {
     "outcome": "best_validation_loss",
     "confidence": 0.95,
-    "pool_below": 5,
+    "reference": 0.0,
     "margins": {"default": {"relative": 0.005}},
 }
 MANY = tuple(np.geomspace(0.003, 0.08, 9).tolist())

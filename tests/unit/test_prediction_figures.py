@@ -33,10 +33,9 @@ SETTINGS: dict[str, Any] = {
 STATISTICS: dict[str, Any] = {
     "outcome": "best_validation_loss",
     "confidence": 0.95,
-    "pool_below": 5,
     "reference": 0.0,
     "margins": {"default": {"relative": 0.005}},
-    "smooth": {"offset": 0.005},
+    "log_offset": 0.005,
     "bootstrap": {"resamples": 199, "seed": 1},
 }
 LABELS = {"net00": "GPT-2", "task0": "Text"}

@@ -26,11 +26,10 @@ STEPS, WARMUPS, SEEDS = 120, (0.0, 0.02, 0.1, 0.3), 3
 STATISTICS: dict[str, Any] = {
     "outcome": "best_validation_loss",
     "confidence": 0.95,
-    "pool_below": 5,
     "reference": 0.0,
     "margins": {"default": {"relative": 0.005}},
     "equivalence_margins": {"default": {"relative": 0.005}},
-    "smooth": {"offset": 0.005},
+    "log_offset": 0.005,
     "bootstrap": {"resamples": 199, "seed": 1},
     "comparisons": {"all": {"reference": 0.0, "warmups": None, "corrected_over": "study"}},
 }

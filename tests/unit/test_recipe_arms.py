@@ -13,7 +13,7 @@ from test_mechanism import STEPS, write_run
 from warmup.plots import recipes as drawings
 from warmup.statistics.effect import recipe_arms
 
-SETTINGS = {"outcome": "best_validation_loss", "confidence": 0.95, "pool_below": 2}
+SETTINGS = {"outcome": "best_validation_loss", "confidence": 0.95}
 RECIPES = {
     "adamw": {"optimizer": "adamw", "tau": None},
     "cap_small": {"optimizer": "adamw2", "tau": 1e-3},
@@ -77,16 +77,16 @@ def test_one_seed_cannot_say_and_says_why() -> None:
     assert row["verdict"] == "cannot say" and "one seed" in row["note"] and row["difference"] is None
 
 
-def test_few_seeds_pool_the_cells_of_a_task_but_only_those_with_the_same_arms() -> None:
+def test_the_cells_of_a_task_are_pooled_but_only_those_with_the_same_arms() -> None:
     table = runs(seeds=3)
     twin = table.with_columns(architecture=polars.lit("twin"))
     odd = table.filter(polars.col("recipe") != "cap_large").with_columns(architecture=polars.lit("odd"))
-    found = recipe_arms.recipe_arms(polars.concat([table, twin, odd]), RECIPES, SETTINGS | {"pool_below": 5})
+    found = recipe_arms.recipe_arms(polars.concat([table, twin, odd]), RECIPES, SETTINGS)
     methods = {
         name: set(found.filter(polars.col("architecture") == name)["method"].drop_nulls())
         for name in ("net", "twin", "odd")
     }
-    assert methods["net"] == methods["twin"] == {"paired, scaled pooling over 2 cells"}
+    assert methods["net"] == methods["twin"] == {"paired, shape shrunk over 2 cells"}
     assert methods["odd"] == {"paired t"}
 
 

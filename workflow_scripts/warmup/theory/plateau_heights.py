@@ -41,7 +41,7 @@ class Group:
 def compare(runs: polars.DataFrame, settings: Mapping[str, Any]) -> tuple[polars.DataFrame, polars.DataFrame]:
     """Arms (one row per group and height) and differences (one row per group and pair of heights).
 
-    `runs` is the runs table; `settings` has recipes, outcome, confidence, pool_below. A difference is hotter less
+    `runs` is the runs table; `settings` has recipes, outcome, confidence. A difference is hotter less
     cooler, so below zero the hotter plateau is better; `verdict`: hotter lower | hotter higher | no difference shown |
     cannot say. A diverged run counts as min(loss, loss at initialisation).
     """
@@ -82,7 +82,7 @@ def _arms(group: Group, confidence: float) -> list[dict[str, Any]]:
 
 def _differences(group: Group, groups: list[Group], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     alike = [other.block for other in groups if all(other.head[name] == group.head[name] for name in GROUP[1:])]
-    errors = paired_errors(group.block, alike, settings["pool_below"])
+    errors = paired_errors(group.block, alike)
     complete, heights = group.block.complete, group.block.arms
     reaches = errors.simultaneous_reach(settings["confidence"]) if errors.known else None
     rows = []

@@ -1,4 +1,4 @@
-"""Intervals shared by all statistics: Wilson, t, max-t, bootstrap percentiles.
+"""Intervals and corrections shared by all statistics: Wilson, t, Holm, Bonferroni.
 
 What comes in: plain numbers or numpy arrays. What goes out: an `Interval`, which either holds numbers or says in words
 why there are none ("cannot say"). Only numpy and scipy.special are imported here, so that a rule starts quickly.
@@ -6,8 +6,6 @@ why there are none ("cannot say"). Only numpy and scipy.special are imported her
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import combinations
 from typing import Any
 
 import numpy
@@ -16,9 +14,6 @@ from scipy import special
 
 CANNOT_SAY = "cannot say"
 """The word that stands in a `verdict` column where the data do not support a number."""
-
-MAX_T_DRAWS = 40_000
-"""Simulated studies behind a max-t critical value; the 95 % point is then known to about 0.02."""
 
 Floats = NDArray[numpy.float64]
 
@@ -98,58 +93,6 @@ def paired_t(differences: ArrayLike, confidence: float = 0.95) -> Interval:
         return unknown("the values do not vary", n=n, confidence=confidence, estimate=estimate)
     half = t_quantile(0.5 + confidence / 2.0, n - 1) * (variance / n) ** 0.5
     return Interval(estimate, estimate - half, estimate + half, n, confidence)
-
-
-def percentile(draws: ArrayLike, estimate: float | None, *, n: int, confidence: float = 0.95) -> Interval:
-    """Percentile interval from bootstrap `draws` [b] of an estimate over `n` independent units.
-
-    Draws that are not a number (a resample without a defined statistic) must stay below 5 %, else: cannot say.
-    Whether such an interval covers is for the caller to have simulated.
-    """
-    values = numpy.asarray(draws, dtype=numpy.float64).ravel()
-    good = values[numpy.isfinite(values)]
-    if len(good) == 0 or len(good) < 0.95 * len(values):
-        reason = f"{len(values) - len(good)} of {len(values)} bootstrap draws are undefined"
-        return unknown(reason, n=n, confidence=confidence, estimate=estimate)
-    low, high = numpy.quantile(good, [0.5 - confidence / 2.0, 0.5 + confidence / 2.0])
-    return Interval(estimate, float(low), float(high), n, confidence)
-
-
-def all_pairs(arms: int) -> Floats:
-    """Contrasts [arms (arms - 1) / 2, arms] of each arm against each later one (+1 at the first, -1 at the second)."""
-    pairs = list(combinations(range(arms), 2))
-    contrasts = numpy.zeros((len(pairs), arms))
-    for row, (first, second) in enumerate(pairs):
-        contrasts[row, first], contrasts[row, second] = 1.0, -1.0
-    return contrasts
-
-
-def max_t_critical(contrasts: ArrayLike, freedom: int, confidence: float = 0.95) -> float:
-    """Quantile of max |t| over `contrasts` [m, arms], each studentised by its own variance with `freedom` df.
-
-    Simulated under equal variances of the arms after removal of the seed (compound symmetry), with a fixed random
-    stream. Contrasts must sum to 0, which is what removes the seed.
-    """
-    rows = numpy.atleast_2d(numpy.asarray(contrasts, dtype=numpy.float64))
-    if numpy.abs(rows.sum(axis=1)).max() > 1e-9:
-        raise ValueError("contrasts must sum to 0")
-    if freedom < 1:
-        raise ValueError("max-t needs at least one degree of freedom")
-    return _max_t_critical(tuple(map(tuple, rows.tolist())), int(freedom), float(confidence))
-
-
-@lru_cache(maxsize=256)
-def _max_t_critical(contrasts: tuple[tuple[float, ...], ...], freedom: int, confidence: float) -> float:
-    rows = numpy.array(contrasts).T  # [arms, m]
-    generator = numpy.random.default_rng(20_260_716)
-    largest = numpy.empty(MAX_T_DRAWS)
-    batch = max(1, 4_000_000 // (rows.size * (freedom + 1)))
-    for start in range(0, MAX_T_DRAWS, batch):
-        count = min(batch, MAX_T_DRAWS - start)
-        mean = generator.standard_normal((count, rows.shape[0])) @ rows
-        squares = ((generator.standard_normal((count, freedom, rows.shape[0])) @ rows) ** 2).mean(axis=1)
-        largest[start : start + count] = (numpy.abs(mean) / numpy.sqrt(squares)).max(axis=1)
-    return float(numpy.quantile(largest, confidence))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -1,34 +1,42 @@
 """Errors of differences between arms of a block, paired by seed: the base of plateaus, comparisons and power.
 
-With enough seeds each difference has its own paired variance and Student's t. With fewer (`pool_below`, 5) that is
-hopeless (at two seeds and six arms the max-t point is 190), so the cells of a task are pooled: each cell keeps its own
-*scale* (mean square of its seed x warmup residuals), and the *shape*, how the paired variance of each pair of arms
-compares with that scale, is averaged over the cells. Plain pooling of the variances was tried and fails: where one of
-four architectures is three times as noisy, its simultaneous coverage falls to about 0.5 (docs/statistics.md). Arms may
-differ in spread, too (no warmup is often the noisiest), so the reference distribution is simulated with the arms'
-estimated spreads.
+The paired variance of a difference is written as scale x shape. A block keeps its own *scale*, the mean square s² of
+its seed x arm residuals. Its *shape*, how the paired variance of each pair of arms compares with s², is shrunk towards
+the mean shape of the blocks beside it (the cells of a task): s² (4 pooled + (n - 1) own) / (n + 3) at n seeds, so that
+two seeds rest on what the cells share, and many on the cell itself, without a step between. Alone, a block has its own
+paired variances and Student's t.
+
+Plain pooling of the variances fails: where one of four architectures is three times as noisy, its simultaneous coverage
+falls to about 0.5 (docs/statistics.md). Arms may differ in spread, too (no warmup is often the noisiest), so the
+reference distribution is simulated with the arms' estimated spreads.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import combinations
-from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 from scipy import special
 
 from warmup.statistics.base.blocks import Block
-from warmup.statistics.base.intervals import Floats, all_pairs, max_t_critical, t_p_value, t_quantile
+from warmup.statistics.base.intervals import Floats, t_p_value, t_quantile
+from warmup.statistics.base.nulls import (
+    DRAWS,
+    Null,
+    covariances,
+    null_distribution,
+    paired_variances,
+    pairs_of,
+    point,
+    shrunk,
+    simulate,
+    tail,
+)  # fmt: skip
 from warmup.statistics.base.outcomes import Cell
 
 ONE_WARMUP = "one warmup only"
 """Why a cell that was never swept has no answer."""
-
-DRAWS = 40_000
-"""Simulated null studies behind critical values and p of the pooled form."""
 SPREAD_STEP = 0.5
 """Arms' relative spreads enter the simulation rounded to this step of log2, so that its results can be shared."""
 SMALLEST_SHARE = 0.05
@@ -41,17 +49,17 @@ class PairedErrors:
 
     `errors` [arms, arms]: standard error of mean(i) - mean(j), zero on the diagonal and between arms whose outcomes are
     the same number in every seed (recipes that never differ, runs that diverge at once); empty if `note` says why.
-    `seeds`: complete seeds of the block; `peers`: those of each pooled one (none where nothing is pooled).
-    `own` [arms, arms]: pairs that rest on their own paired variance although others are pooled (an arm with a diverged
-    run has a spread of another kind). `spread`: relative spreads of the pooled arms, as they enter the simulation.
-    `draws`: simulated null studies behind critical values and p.
+    `seeds`: complete seeds of the block; `peers`: those of each block that lent its shape (none: Student's t).
+    `separate` [arms, arms]: pairs that rest on their own paired variance although others are pooled (an arm with a
+    diverged run has a spread of another kind). `spread`: relative spreads of the other arms, as they enter the
+    simulation. `draws`: simulated null studies behind critical values and p.
     """
 
     errors: Floats
     seeds: int
     peers: tuple[int, ...] = ()
     note: str = ""
-    own: NDArray[numpy.bool_] | None = None
+    separate: NDArray[numpy.bool_] | None = None
     spread: tuple[float, ...] = ()
     draws: int = DRAWS
 
@@ -65,32 +73,43 @@ class PairedErrors:
         """What the errors rest on, for a table's `method` column."""
         if not self.known:
             return ""
-        return f"paired, scaled pooling over {1 + len(self.peers)} cells" if self.peers else "paired t"
+        return f"paired, shape shrunk over {1 + len(self.peers)} cells" if self.peers else "paired t"
 
     def reach(self, confidence: float) -> Floats:
         """Half widths [arms, arms] of the limits of each difference on its own."""
         own = t_quantile(0.5 + confidence / 2.0, self.seeds - 1)
         if not self.peers:
             return own * self.errors
-        pooled = self._placed(numpy.quantile(self._null().single, confidence, axis=1))
-        return numpy.where(self._separate(), own, pooled) * self.errors
+        pooled = numpy.zeros(self.errors.shape)
+        for value, (i, j) in zip(point(self._null().single, confidence), self._pooled_pairs(), strict=True):
+            pooled[i, j] = pooled[j, i] = value
+        return numpy.where(self._apart(), own, pooled) * self.errors
 
     def simultaneous_reach(self, confidence: float) -> Floats:
         """Half widths [arms, arms] of limits that hold for all pairs of arms together (max-t).
 
         Where pooled pairs stand beside separate ones, each kind takes half of the error rate.
         """
-        arms, separate = len(self.errors), self._separate()
-        if not self.peers:
-            return max_t_critical(all_pairs(arms), self.seeds - 1, confidence) * self.errors
-        mixed = bool(separate.any())
-        level = 0.5 + confidence / 2.0 if mixed else confidence
-        pooled = float(numpy.quantile(self._null().largest, level))
-        if not mixed:
-            return pooled * self.errors
-        contrasts = [row for row in all_pairs(arms) if separate[row.argmax(), row.argmin()]]
-        own = max_t_critical(numpy.array(contrasts), self.seeds - 1, level)
-        return numpy.where(separate, own, pooled) * self.errors
+        separate = self._apart()
+        count = int(separate.sum()) // 2
+        level = 0.5 + confidence / 2.0 if count else confidence
+        pooled = point(self._null().largest, level)
+        return numpy.where(separate, self._bonferroni(level, 2 * count), pooled) * self.errors
+
+    def reach_from(self, confidence: float, sides: int) -> Floats:
+        """Half widths [arms, arms]: those of row i hold for mean(i) less every other mean together (Dunnett's).
+
+        `sides` 1: as lower limits of mean(i) - mean(j), or as upper limits of mean(j) - mean(i); 2: both at once.
+        """
+        separate, null, slots = self._apart(), self._null(), self._slots()
+        critical = numpy.zeros(self.errors.shape)
+        for arm, apart in enumerate(separate):
+            count, calm = int(apart.sum()), arm in slots and len(slots) > 1
+            level = 0.5 + confidence / 2.0 if count and calm else confidence
+            critical[arm, apart] = self._bonferroni(level, sides * count)
+            if calm:
+                critical[arm, ~apart] = point((null.above if sides == 1 else null.apart)[slots[arm]], level)
+        return critical * self.errors
 
     def statistic(self, distance: float, first: int = 0, second: int = 1) -> float:
         """`distance` over the standard error of mean(first) - mean(second); beyond every number where that is zero."""
@@ -101,13 +120,21 @@ class PairedErrors:
 
     def p_value(self, statistic: float, first: int = 0, second: int = 1) -> float:
         """Two-sided p of mean(first) - mean(second) (plus any constant) over its standard error."""
-        if not self.peers or self._separate()[first, second]:
+        if not self.peers or self._apart()[first, second]:
             return t_p_value(statistic, self.seeds - 1)
-        calm = self._calm().tolist()
-        pair = _pairs(len(calm)).index(tuple(sorted((calm.index(first), calm.index(second)))))
-        null = self._null().single[pair]
-        above = len(null) - int(numpy.searchsorted(null, abs(statistic), side="left"))
-        return (above + 1.0) / (len(null) + 1.0)
+        pair = self._pooled_pairs().index((min(first, second), max(first, second)))
+        return tail(self._null().single[pair], abs(statistic))
+
+    def p_above(self, arm: int, distances: Floats) -> float:
+        """One-sided p of the largest of `distances` [arms] of mean(arm) from the others, each over its error."""
+        others = [other for other in range(len(distances)) if other != arm]
+        t = numpy.array([self.statistic(float(distances[other]), arm, other) for other in others])
+        apart, found = self._apart()[arm][others], []
+        if apart.any():
+            found.append(min(1.0, int(apart.sum()) * float(special.stdtr(self.seeds - 1, -t[apart].max()))))
+        if not apart.all():
+            found.append(tail(self._null().above[self._slots()[arm]], float(t[~apart].max())))
+        return min(1.0, len(found) * min(found))
 
     def power(self, gap: float, error: float, confidence: float) -> float:
         """Chance of finding, at `confidence` and with its sign, a difference that truly is `gap` > 0.
@@ -116,66 +143,86 @@ class PairedErrors:
         """
         shift = gap / error
         if not self.peers:
-            critical = t_quantile(0.5 + confidence / 2.0, self.seeds - 1)
-            chance = 1.0 - float(special.nctdtr(self.seeds - 1, shift, critical))
-        else:
-            null = self._null()
-            critical_values = numpy.quantile(null.single, confidence, axis=1)[:, None]
-            chance = float((null.normal + shift > critical_values * null.ratio).mean())
-        if not 0.0 <= chance <= 1.0:
-            raise ArithmeticError(f"the noncentral t distribution failed at df {self.seeds - 1}, shift {shift:g}")
-        return chance
+            return _noncentral(self.seeds - 1, shift, t_quantile(0.5 + confidence / 2.0, self.seeds - 1))
+        normal, ratio = self._simulated()
+        return float((normal + shift > point(self._null().single, confidence)[:, None] * ratio).mean())
 
-    def ratio_draws(self, draws: int, generator: numpy.random.Generator) -> Floats:
-        """Draws [draws] of estimated over true standard error of one difference."""
+    def power_from(self, arm: int, gap: float, error: float, confidence: float) -> float:
+        """Chance that the lower limit (against all arms) of mean(arm) - mean(best) falls short by less than `gap`.
+
+        `error` is the true standard error of that difference. The best arm alone may show it.
+        """
+        shift, slot = gap / error, self._slots()[arm]
+        critical = point(self._null().above[slot], confidence)
         if not self.peers:
-            return numpy.sqrt(generator.chisquare(self.seeds - 1, draws) / (self.seeds - 1))
-        return generator.choice(self._null().ratio.ravel(), draws).astype(numpy.float64)
+            return _noncentral(self.seeds - 1, shift, float(critical))
+        normal, ratio = (
+            numpy.stack([row for row, pair in zip(each, pairs_of(len(self._slots())), strict=True) if slot in pair])
+            for each in self._simulated()
+        )
+        return float((normal + shift > critical * ratio).mean())
 
-    def _separate(self) -> NDArray[numpy.bool_]:
-        return numpy.zeros(self.errors.shape, dtype=numpy.bool_) if self.own is None else self.own
+    def error_limits(self, confidence: float) -> tuple[float, float]:
+        """Factors on an estimated error between which the true one lies with `confidence`."""
+        ends = 0.5 - confidence / 2.0, 0.5 + confidence / 2.0
+        if not self.peers:
+            low, high = (float(special.chdtri(self.seeds - 1, end)) for end in ends)  # upper tails
+            return ((self.seeds - 1) / low) ** 0.5, ((self.seeds - 1) / high) ** 0.5
+        low, high = numpy.quantile(self._simulated()[1], ends)
+        return 1.0 / float(high), 1.0 / float(low)
 
-    def _calm(self) -> NDArray[numpy.int64]:
-        """Indices of the pooled arms."""
-        return numpy.flatnonzero(~self._separate().all(axis=1))
+    def _apart(self) -> NDArray[numpy.bool_]:
+        return numpy.zeros(self.errors.shape, dtype=numpy.bool_) if self.separate is None else self.separate
 
-    def _placed(self, values: Any) -> Floats:
-        """`values` of the pairs of pooled arms as a symmetric matrix [arms, arms], zero elsewhere."""
-        calm, table = self._calm(), numpy.zeros(self.errors.shape)
-        for value, (i, j) in zip(values, _pairs(len(calm)), strict=True):
-            table[calm[i], calm[j]] = table[calm[j], calm[i]] = value
-        return table
+    def _calm(self) -> list[int]:
+        """Arms that are not separate, in the order of the arms."""
+        return [arm for arm, apart in enumerate(self._apart()) if (~apart).sum() > 1]
 
-    def _null(self) -> "Null":
-        return null_distribution(self.seeds, self.peers, self.spread or (1.0,) * len(self._calm()), self.draws)
+    def _order(self) -> list[int]:
+        """Places among the calm arms, by spread: the simulation's order, so that arms in another order share it."""
+        spread = self.spread or (1.0,) * len(self._calm())
+        return sorted(range(len(spread)), key=lambda place: spread[place])
+
+    def _slots(self) -> dict[int, int]:
+        """Calm arm -> its row in the simulation."""
+        calm = self._calm()
+        return {calm[place]: slot for slot, place in enumerate(self._order())}
+
+    def _pooled_pairs(self) -> list[tuple[int, int]]:
+        """Pairs of calm arms in the simulation's order."""
+        arm = {slot: arm for arm, slot in self._slots().items()}
+        return [(min(arm[i], arm[j]), max(arm[i], arm[j])) for i, j in pairs_of(len(arm))]
+
+    def _bonferroni(self, confidence: float, comparisons: int) -> float:
+        return t_quantile(1.0 - (1.0 - confidence) / max(1, comparisons), self.seeds - 1)
+
+    def _null(self) -> Null:
+        return null_distribution(*self._design())
+
+    def _simulated(self) -> tuple[NDArray[numpy.float32], NDArray[numpy.float32]]:
+        return simulate(*self._design())
+
+    def _design(self) -> tuple[int, tuple[int, ...], tuple[float, ...], int]:
+        return self.seeds, self.peers, tuple(sorted(self.spread or (1.0,) * len(self._calm()))), self.draws
 
 
-@dataclass(frozen=True)
-class Null:
-    """Simulated null of the pooled form: |t| of each pair, sorted [m, draws]; max |t| of a study [draws]; a pair's
-    difference over its true error, and its estimated error over the true one [m, draws].
-    """
-
-    single: Any
-    largest: Any
-    normal: Any
-    ratio: Any
+def _noncentral(freedom: int, shift: float, critical: float) -> float:
+    """Chance that a noncentral t exceeds `critical`."""
+    chance = 1.0 - float(special.nctdtr(freedom, shift, critical))
+    if not 0.0 <= chance <= 1.0:
+        raise ArithmeticError(f"the noncentral t distribution failed at df {freedom}, shift {shift:g}")
+    return chance
 
 
-def _pairs(arms: int) -> list[tuple[int, int]]:
-    return list(combinations(range(arms), 2))
-
-
-def study_errors(cells: Sequence[Cell], pool_below: int, draws: int = DRAWS) -> list[PairedErrors]:
-    """Errors of every cell of a study; those of few seeds are pooled with the other cells of their task."""
+def study_errors(cells: Sequence[Cell], draws: int = DRAWS) -> list[PairedErrors]:
+    """Errors of every cell of a study; the cells of a task lend each other their shape."""
     return [
-        paired_errors(cell.block, [other.block for other in cells if other.task == cell.task], pool_below, draws)
-        for cell in cells
+        paired_errors(cell.block, [other.block for other in cells if other.task == cell.task], draws) for cell in cells
     ]
 
 
-def paired_errors(block: Block, others: Sequence[Block], pool_below: int, draws: int = DRAWS) -> PairedErrors:
-    """Errors of `block`, pooled with those of `others` (itself aside) that have its arms if it has few seeds.
+def paired_errors(block: Block, others: Sequence[Block], draws: int = DRAWS) -> PairedErrors:
+    """Errors of `block`, their shape shrunk towards that of `others` (itself aside) that have its arms.
 
     Arms with a diverged run are kept out of the pooling: their differences rest on their own paired variance.
     """
@@ -186,23 +233,27 @@ def paired_errors(block: Block, others: Sequence[Block], pool_below: int, draws:
         return PairedErrors(numpy.empty((0, 0)), seeds, note=reason)
     calm = ~block.diverged.any(axis=0)
     peers = [other.complete[:, calm] for other in others if _poolable(block, other)]
-    pooled = seeds < pool_below and bool(peers) and calm.sum() >= 2 and _varies(values[:, calm])
-    squares = _paired_variances(values)
+    pooled = bool(peers) and calm.sum() >= 2 and _varies(values[:, calm])
+    squares = _own_variances(values)
+    spread: tuple[float, ...] = ()
     if pooled:
-        scale = residual_mean_square(values[:, calm])
-        shapes = [table / residual_mean_square(peer) for peer in peers for table in [_paired_variances(peer)]]
-        shapes.append(squares[numpy.ix_(calm, calm)] / scale)
-        squares[numpy.ix_(calm, calm)] = scale * numpy.mean(shapes, axis=0)
-        shares = [arm_variances(table) / residual_mean_square(table) for table in [values[:, calm], *peers]]
+        tables = [values[:, calm], *peers]
+        scales = [residual_mean_square(table) for table in tables]
+        shapes = numpy.stack([_own_variances(table) / scale for table, scale in zip(tables, scales, strict=True)])
+        squares[numpy.ix_(calm, calm)] = scales[0] * shrunk(shapes[0], shapes, seeds)
+        shares = [arm_variances(table) / scale for table, scale in zip(tables, scales, strict=True)]
         spread = _rounded_spread(numpy.mean(shares, axis=0))
-    errors = numpy.sqrt(squares / seeds)
     same = (values[:, :, None] == values[:, None, :]).all(axis=0)
+    errors = numpy.where(same, 0.0, numpy.sqrt(squares / seeds))
     if not ((errors > 0.0) | same).all():
         return PairedErrors(numpy.empty((0, 0)), seeds, note="some differences do not vary between seeds")
     if not pooled:
-        return PairedErrors(errors, seeds)
-    own = None if calm.all() else numpy.logical_not(numpy.outer(calm, calm))
-    return PairedErrors(errors, seeds, tuple(sorted(len(peer) for peer in peers)), own=own, spread=spread, draws=draws)
+        return PairedErrors(errors, seeds, draws=draws)
+    separate = None if calm.all() else numpy.logical_not(numpy.outer(calm, calm))
+    if separate is not None:
+        numpy.fill_diagonal(separate, False)
+    counts = tuple(sorted(len(peer) for peer in peers))
+    return PairedErrors(errors, seeds, counts, separate=separate, spread=spread, draws=draws)
 
 
 def arm_variances(values: Floats) -> Floats:
@@ -218,9 +269,9 @@ def arm_variances(values: Floats) -> Floats:
 
 
 def _rounded_spread(shares: Floats) -> tuple[float, ...]:
-    """Relative sd of arms from relative variances, rounded on the log2 scale."""
-    sd = numpy.sqrt(numpy.maximum(shares, SMALLEST_SHARE))
-    return tuple((2.0 ** (numpy.round(numpy.log2(sd) / SPREAD_STEP) * SPREAD_STEP)).tolist())
+    """Relative sd of arms from relative variances, rounded on the log2 scale; the smallest is 1."""
+    steps = numpy.round(numpy.log2(numpy.sqrt(numpy.maximum(shares, SMALLEST_SHARE))) / SPREAD_STEP)
+    return tuple((2.0 ** ((steps - steps.min()) * SPREAD_STEP)).tolist())
 
 
 def refusal(block: Block) -> str:
@@ -248,12 +299,9 @@ def residual_mean_square(values: Floats) -> float:
     return float((left**2).sum() / ((seeds - 1) * (arms - 1)))
 
 
-def _paired_variances(values: Floats) -> Floats:
-    """Variance over seeds of the difference of each pair of arms [arms, arms] of `values` [seeds, arms]."""
-    centred = values - values.mean(axis=0)
-    covariance = centred.T @ centred / (len(values) - 1)
-    own = numpy.diag(covariance)
-    variances = numpy.maximum(own[:, None] + own[None, :] - 2.0 * covariance, 0.0)
+def _own_variances(values: Floats) -> Floats:
+    """Variance over seeds of the difference of each pair of arms [arms, arms]; what arithmetic alone leaves is 0."""
+    variances = paired_variances(covariances(values))
     variances[variances < 1e-24 * max(1e-300, float((values**2).max()))] = 0.0
     return variances
 
@@ -273,39 +321,3 @@ def _poolable(block: Block, other: Block) -> bool:
         and not other.diverged.any()
         and _varies(other.complete[:, ~block.diverged.any(axis=0)])
     )
-
-
-@lru_cache(maxsize=64)
-def null_distribution(seeds: int, peers: tuple[int, ...], spread: tuple[float, ...], draws: int = DRAWS) -> Null:
-    """The pooled statistic when no arm differs: normal outcomes, any scale of the cells, arms spread by `spread`."""
-    generator = numpy.random.default_rng(20_260_717)
-    arms = numpy.array(spread)
-    pairs = all_pairs(len(arms)).T  # [arms, m]
-    true = numpy.sqrt(((arms[:, None] * pairs) ** 2).sum(axis=0) / seeds)
-    batch = max(1, 2_000_000 // ((seeds + sum(peers)) * pairs.shape[1]))
-    single, normal, ratio = [], [], []
-    for start in range(0, draws, batch):
-        count = min(batch, draws - start)
-        own = generator.standard_normal((count, seeds, len(arms))) * arms
-        scale, shape = _scale_and_shape(own, pairs)
-        for size in peers:
-            shape = shape + _scale_and_shape(generator.standard_normal((count, size, len(arms))) * arms, pairs)[1]
-        error = numpy.sqrt(scale[:, None] * shape / (1 + len(peers)) / seeds)
-        mean = own.mean(axis=1) @ pairs
-        single.append((numpy.abs(mean) / error).astype(numpy.float32))
-        normal.append((mean / true).astype(numpy.float32))
-        ratio.append((error / true).astype(numpy.float32))
-    together = numpy.concatenate(single)
-    return Null(
-        numpy.sort(together.T, axis=1), together.max(axis=1), numpy.concatenate(normal).T, numpy.concatenate(ratio).T
-    )
-
-
-def _scale_and_shape(values: Floats, pairs: Floats) -> tuple[Any, Any]:
-    """Residual mean squares [draws] of `values` [draws, seeds, arms], paired variances over them [draws, m]."""
-    _, seeds, arms = values.shape
-    centred = values - values.mean(axis=1, keepdims=True)
-    variances = ((centred @ pairs) ** 2).sum(axis=1) / (seeds - 1)
-    left = centred - centred.mean(axis=2, keepdims=True)
-    scale = (left**2).sum(axis=(1, 2)) / ((seeds - 1) * (arms - 1))
-    return scale, variances / scale[:, None]

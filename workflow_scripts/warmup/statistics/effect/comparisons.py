@@ -26,7 +26,7 @@ def comparisons(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.D
     that cannot be tested still counts in its family's size.
     """
     everything = cells(runs, settings["outcome"])
-    errors = study_errors(everything, settings["pool_below"])
+    errors = study_errors(everything)
     rows: list[dict[str, Any]] = []
     for family, entry in settings["comparisons"].items():
         found = [

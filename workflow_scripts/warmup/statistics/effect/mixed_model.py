@@ -200,7 +200,7 @@ def _spreads(runs: polars.DataFrame) -> tuple[Floats, Floats, Any]:
 
 
 def _columns(runs: polars.DataFrame, settings: Mapping[str, Any]) -> dict[str, Any]:
-    position = numpy.log(runs["warmup"].to_numpy() + settings["smooth"]["offset"])
+    position = numpy.log(runs["warmup"].to_numpy() + settings["log_offset"])
     return {
         "position": position,
         "architecture": runs["architecture"].to_list(),
@@ -267,7 +267,7 @@ def effects(runs: polars.DataFrame, found: Fit, settings: Mapping[str, Any]) -> 
     """Relative change of the outcome at each warmup against the reference, per architecture, with t intervals."""
     import patsy
 
-    reference, offset = settings["reference"], settings["smooth"]["offset"]
+    reference, offset = settings["reference"], settings["log_offset"]
     task = runs["task"][0]
     grid = [
         (architecture, warmup)

@@ -1,7 +1,8 @@
-"""Optimal warmup of each cell: argmin of the mean outcome, the smooth optimum beside it, and what choosing it gained.
+"""Optimal warmup of each cell: argmin of the mean outcome, where the optimum may lie, and what choosing it gained.
 
-The argmin alone is mostly noise (SCIENCE.md, section 2): read it with the plateau set. Its advantage over a reference
-is cross-fitted, chosen on half of the seeds and measured on the other half, because the winner's own lead flatters it.
+The argmin alone is mostly noise: read it with the plateau set. Where the optimum may lie is said for any curve with a
+single valley. What choosing gained is estimated by cross-fitting, chosen on half of the seeds and measured on the other
+half, because the winner's own lead flatters it; its limits allow for the choice.
 """
 
 from collections.abc import Mapping
@@ -11,11 +12,12 @@ from typing import Any
 
 import numpy
 import polars
+from numpy.typing import NDArray
 
 from warmup.statistics.base.intervals import CANNOT_SAY, Floats, Interval, unknown
 from warmup.statistics.base.outcomes import CELL, LOSSES, SCHEMA, Cell, cells
 from warmup.statistics.base.pairing import PairedErrors, study_errors
-from warmup.statistics.effect.smooth import SmoothOptimum, smooth_optimum
+from warmup.statistics.effect.best import compare
 
 MOST_SPLITS = 400
 """Halvings of the seeds tried; up to ten seeds this is all of them."""
@@ -27,22 +29,23 @@ def argmin(means: Floats) -> int:
 
 
 def optima(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.DataFrame:
-    """One row per cell (OPTIMA): optimum, smooth optimum with interval and censoring, and the same in the metric."""
+    """One row per cell (OPTIMA): optimum, where it may lie, and the same in the metric."""
     everything = cells(runs, settings["outcome"])
     metrics = {_key(cell): cell for cell in cells(runs, "best_metric")}
     others = {name: {_key(cell): cell for cell in cells(runs, name)} for name in LOSSES}
     named = {row[:3]: row[3] for row in runs.select([*CELL, "metric"]).unique().iter_rows()}
     rows = []
-    for cell, errors in zip(everything, study_errors(everything, settings["pool_below"]), strict=True):
+    for cell, errors in zip(everything, study_errors(everything), strict=True):
         row = cell.key | {"role": cell.role, "n": errors.seeds, "warmups": len(cell.warmups)}
         row |= {"missing": cell.block.missing, "diverged": int(cell.block.diverged.sum())}
         row |= {"metric": named[_key(cell)]}
         row |= {f"optimum_by_{name}": _simple_optimum(table[_key(cell)]) for name, table in others.items()}
         if errors.known:
-            row |= _optimum(cell, settings) | _metric(cell, metrics[_key(cell)], settings["reference"])
+            row |= _optimum(cell, settings) | _valley(cell, errors, settings["confidence"])
+            row |= _metric(cell, metrics[_key(cell)], settings["reference"])
         else:
             row |= {"verdict": CANNOT_SAY, "note": f"{CANNOT_SAY}: {errors.note}"}
-        rows.append(row | _smooth(smooth_optimum(cell, errors, settings), cell.steps))
+        rows.append(row)
     return polars.DataFrame(rows, schema=OPTIMA)
 
 
@@ -86,28 +89,45 @@ def _metric(cell: Cell, metric: Cell, reference: float) -> dict[str, Any]:
     return found
 
 
-def _smooth(found: SmoothOptimum, steps: int) -> dict[str, Any]:
-    at = found.interval.estimate
-    return found.interval.columns("smooth_optimum") | {
-        "smooth_optimum_steps": None if at is None else int(at * steps + 0.5),
-        "censoring": found.censoring or None,
-        "interval_reaches_smallest": found.reaches_left,
-        "interval_reaches_largest": found.reaches_right,
-        "smooth_note": found.interval.note,
+def _valley(cell: Cell, errors: PairedErrors, confidence: float) -> dict[str, Any]:
+    possible = compare(cell.block.complete.mean(axis=0), errors, confidence).possible_best
+    low, high = single_valley(cell.warmups, possible)
+    return {
+        "optimum_low": low,
+        "optimum_high": high,
+        "interval_reaches_smallest": bool(possible[0]),
+        "interval_reaches_largest": bool(possible[-1]),
     }
+
+
+def single_valley(warmups: Floats, possible_best: NDArray[numpy.bool_]) -> tuple[float, float]:
+    """Ends, as fractions of training, between which the optimum of a curve with one valley lies.
+
+    `warmups` [arms] ascending; `possible_best` [arms]: those among which the best arm is. Of such a curve the best arm
+    is one of the optimum's two neighbours, so the optimum lies between the neighbours of the arms that may be the best;
+    beyond the grid's ends nothing was tried, and it may lie as far as 0 or 1.
+    """
+    inside = numpy.flatnonzero(possible_best)
+    ends = numpy.concatenate([[0.0], warmups, [1.0]])
+    return float(ends[inside[0]]), float(ends[inside[-1] + 2])
 
 
 def crossfit(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.DataFrame:
     """One row per cell (CROSSFIT): mean outcome at the reference warmup less that at the chosen one (a gain: > 0)."""
     everything = cells(runs, settings["outcome"])
+    errors = study_errors(everything)
+    asked = sum(
+        each.known and settings["reference"] in cell.block.arms for cell, each in zip(everything, errors, strict=True)
+    )
+    confidence = 1.0 - (1.0 - settings["confidence"]) / max(1, asked)
     rows = []
-    for cell, errors in zip(everything, study_errors(everything, settings["pool_below"]), strict=True):
-        found, agreement = _crossfit(cell, errors, settings)
+    for cell, each in zip(everything, errors, strict=True):
+        found, agreement = _crossfit(cell, each, settings, confidence)
         rows.append(
             cell.key
-            | {"role": cell.role, "reference": settings["reference"], "n": errors.seeds}
+            | {"role": cell.role, "reference": settings["reference"], "n": each.seeds, "cells": asked}
             | found.columns("advantage")
-            | {"agreement": agreement, "naive_advantage": _naive(cell, errors, settings["reference"])}
+            | {"agreement": agreement, "naive_advantage": _naive(cell, each, settings["reference"])}
             | {"verdict": found.verdict, "note": found.note}
         )
     return polars.DataFrame(rows, schema=CROSSFIT)
@@ -121,21 +141,19 @@ def _naive(cell: Cell, errors: PairedErrors, reference: float) -> float | None:
     return float(means[column[0]] - means.min())
 
 
-def _crossfit(cell: Cell, errors: PairedErrors, settings: Mapping[str, Any]) -> tuple[Interval, float | None]:
-    confidence, reference = settings["confidence"], settings["reference"]
-    column = numpy.flatnonzero(cell.warmups == reference)
+def _crossfit(
+    cell: Cell, errors: PairedErrors, settings: Mapping[str, Any], confidence: float
+) -> tuple[Interval, float | None]:
+    reference = settings["reference"]
     if not errors.known:
         return unknown(errors.note, n=errors.seeds, confidence=confidence), None
-    if len(column) == 0:
+    if reference not in cell.block.arms:
         reason = f"the reference warmup {reference:g} was not run"
         return unknown(reason, n=errors.seeds, confidence=confidence), None
-    values = cell.block.complete
+    values, column = cell.block.complete, cell.block.arms.index(reference)
     chosen, held_out = choices(values, settings["bootstrap"]["seed"])
-    gains = values[:, column[0], None] - values[:, chosen]  # [seeds, splits]
-    weights = held_out / held_out.sum(axis=1, keepdims=True)
-    per_seed = (gains * weights).sum(axis=1)
     agreement = float((chosen == argmin(values.mean(axis=0))).mean())
-    return advantage_interval(per_seed, chosen, int(column[0]), errors, confidence), agreement
+    return advantage(values, chosen, held_out, column, errors, confidence), agreement
 
 
 def choices(values: Floats, seed: int) -> tuple[Any, Any]:
@@ -154,22 +172,26 @@ def choices(values: Floats, seed: int) -> tuple[Any, Any]:
     return chosen, 1.0 - selecting.T
 
 
-def advantage_interval(
-    per_seed: Floats, chosen: Any, reference: int, errors: PairedErrors, confidence: float
+def advantage(
+    values: Floats, chosen: Any, held_out: Any, reference: int, errors: PairedErrors, confidence: float
 ) -> Interval:
-    """Interval of the mean true advantage of the chosen arms, from the advantage per held-out seed [seeds].
+    """Mean true advantage over the reference of the arms that the halves chose, with limits.
 
-    Its error is the mean paired error of the arms chosen, over the halves that chose another than the reference: the
-    spread of `per_seed` itself is too small, since all halves share the same seeds (simulated coverage at ten seeds
-    0.88 to 0.94, against 0.97 of this form).
+    `values` [seeds, arms]; `chosen` [splits], `held_out` [seeds, splits] as `choices` gives them. The estimate is
+    measured on the seeds held out. The limits are the mean over the halves of the limits of the chosen arms'
+    differences on all seeds; since those hold for all arms together, they hold however the arms were chosen. An
+    interval from the held-out gains alone was tried: where all halves agree it is the winner's own, and covers 0.54 to
+    0.81 (docs/simulations.md).
     """
-    n = len(per_seed)
-    others = chosen[chosen != reference]
-    if len(others) == 0:
-        return unknown("every half of the seeds chose the reference itself", n=n, confidence=confidence, estimate=0.0)
-    estimate = float(per_seed.mean())
-    half = float(errors.reach(confidence)[reference, others].mean())
-    return Interval(estimate, estimate - half, estimate + half, n, confidence)
+    if (chosen == reference).all():
+        note = "every half of the seeds chose the reference itself"
+        return Interval(0.0, 0.0, 0.0, len(values), confidence, note)
+    weights = held_out / held_out.sum(axis=1, keepdims=True)
+    estimate = float(((values[:, reference, None] - values[:, chosen]) * weights).sum(axis=1).mean())
+    means = values.mean(axis=0)
+    centre = float((means[reference] - means[chosen]).mean())
+    half = float(errors.reach_from(confidence, sides=2)[reference, chosen].mean())
+    return Interval(estimate, centre - half, centre + half, len(values), confidence)
 
 
 OPTIMA: dict[str, polars.DataType] = {
@@ -184,14 +206,10 @@ OPTIMA: dict[str, polars.DataType] = {
     "outcome": polars.Float64(),
     "gap_to_next": polars.Float64(),
     "outcome_at_reference": polars.Float64(),
-    "smooth_optimum": polars.Float64(),
-    "smooth_optimum_low": polars.Float64(),
-    "smooth_optimum_high": polars.Float64(),
-    "smooth_optimum_steps": polars.Int64(),
-    "censoring": polars.String(),
+    "optimum_low": polars.Float64(),
+    "optimum_high": polars.Float64(),
     "interval_reaches_smallest": polars.Boolean(),
     "interval_reaches_largest": polars.Boolean(),
-    "smooth_note": polars.String(),
     **{f"optimum_by_{name}": polars.Float64() for name in LOSSES},
     "metric": polars.String(),
     "metric_at_optimum": polars.Float64(),
@@ -199,12 +217,15 @@ OPTIMA: dict[str, polars.DataType] = {
     "verdict": polars.String(),
     "note": polars.String(),
 }
-"""Columns of the optima table; warmups as fractions of training."""
+"""Columns of the optima table; warmups as fractions of training.
+
+`optimum_low`, `optimum_high`: where the optimum of a curve with one valley lies (`single_valley`)."""
 
 CROSSFIT: dict[str, polars.DataType] = {
     **{name: SCHEMA[name] for name in (*CELL, "role")},
     "reference": polars.Float64(),
     "n": polars.Int64(),
+    "cells": polars.Int64(),
     "advantage": polars.Float64(),
     "advantage_low": polars.Float64(),
     "advantage_high": polars.Float64(),
@@ -213,4 +234,6 @@ CROSSFIT: dict[str, polars.DataType] = {
     "verdict": polars.String(),
     "note": polars.String(),
 }
-"""Columns of the crossfit table, in the outcome's unit; `agreement`: share of halves that chose the overall optimum."""
+"""Columns of the crossfit table, in the outcome's unit; limits hold for all `cells` of the study together.
+
+`agreement`: share of halves that chose the overall optimum."""

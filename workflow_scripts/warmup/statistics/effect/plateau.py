@@ -1,44 +1,20 @@
-"""Plateau sets: which warmups are practically as good as the best one.
+"""Plateau sets: which warmups are practically as good as the best one, and what to take where that stays open.
 
-Regret R(w) = mean outcome(w) - smallest mean outcome over the warmups (means over the same seeds; the population's
-best arm, not each seed's). On the event that all pairwise differences lie within their simultaneous limits
-  - the best arm is among G = {i : d(i, l) <= c s(i, l) for every l},            d = difference of means, s its error
-  - R(w) >= max_l d(w, l) - c s(w, l),
-  - R(w) <= max_{i in G, i != w} d(w, i) + c s(w, i)   (and R(w) >= 0),
-so the limits below hold for all w together with the stated confidence, although the best arm is estimated.
+In: the runs table. Out: one row per cell (PLATEAUS) with its sets, the warmup recommended and the verdict on the
+declared reference (no warmup); one row per arm (REGRETS) with the limits of its regret. The limits are those of `best`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy
 import polars
 from numpy.typing import NDArray
 
-from warmup.statistics.base.intervals import CANNOT_SAY, Floats
+from warmup.statistics.base.intervals import CANNOT_SAY, Floats, holm
 from warmup.statistics.base.outcomes import CELL, SCHEMA, Cell, cells
 from warmup.statistics.base.pairing import PairedErrors, study_errors
-
-
-@dataclass(frozen=True)
-class Regrets:
-    """Regret of each arm with simultaneous limits, all [arms]; `best` marks the arms that may be the best."""
-
-    estimate: Floats
-    low: Floats
-    high: Floats
-    best: NDArray[numpy.bool_]
-
-
-def regrets(means: Floats, reach: Floats) -> Regrets:
-    """Regrets from arm means [arms] and the simultaneous half widths of their differences [arms, arms]."""
-    difference = means[:, None] - means[None, :]
-    best: NDArray[numpy.bool_] = numpy.all(difference <= reach, axis=1)
-    low = numpy.maximum((difference - reach).max(axis=1), 0.0)
-    rivals = best[None, :] & ~numpy.eye(len(means), dtype=bool)
-    high = numpy.where(rivals, difference + reach, 0.0).max(axis=1)
-    return Regrets(means - means.min(), low, numpy.maximum(high, low), best)
+from warmup.statistics.effect.best import judge
 
 
 def comparison_limits(reach: Floats) -> Floats:
@@ -66,51 +42,69 @@ def margin(settings: Mapping[str, Any], task: str, scale: float, key: str = "mar
 def plateaus(runs: polars.DataFrame, settings: Mapping[str, Any]) -> tuple[polars.DataFrame, polars.DataFrame]:
     """Plateau sets per cell (PLATEAUS) and regrets per arm (REGRETS).
 
-    Reading *not excluded*: lower limit of R(w) <= delta. Reading *demonstrated*: upper limit <= delta. Ends are given
-    as warmup fractions; `_contiguous` is False where a set has a gap.
+    Reading *not excluded*: lower limit of the regret, all warmups of the cell together, <= margin. Reading
+    *demonstrated*: upper limit <= margin. Ends are given as warmup fractions; `_contiguous` is False where a set has a
+    gap. Every statement holds with `confidence` for one cell; `reference_p_holm` is corrected over the study's cells.
     """
     everything = cells(runs, settings["outcome"])
     sets, arms = [], []
-    for cell, errors in zip(everything, study_errors(everything, settings["pool_below"]), strict=True):
+    for cell, errors in zip(everything, study_errors(everything), strict=True):
         one, rows = _plateau(cell, errors, settings)
         sets.append(one)
         arms.extend(rows)
+    for row, corrected in zip(sets, holm([row.get("reference_p") for row in sets]), strict=True):
+        row["reference_p_holm"] = corrected
+        if row["reference_verdict"] != CANNOT_SAY and corrected is not None:
+            row["reference_excluded_in_study"] = corrected <= 1.0 - settings["confidence"]
     return polars.DataFrame(sets, schema=PLATEAUS), polars.DataFrame(arms, schema=REGRETS)
 
 
 def _plateau(
     cell: Cell, errors: PairedErrors, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    confidence = settings["confidence"]
-    head = cell.key | {"role": cell.role, "n": errors.seeds, "confidence": confidence}
+    confidence, reference = settings["confidence"], settings["reference"]
+    head = cell.key | {"role": cell.role, "n": errors.seeds, "confidence": confidence, "reference": reference}
     if not errors.known:
         note = f"{CANNOT_SAY}: {errors.note}"
-        blank = [cell.key | {"warmup": float(warmup), "note": note} for warmup in cell.warmups]
-        return head | {"verdict": CANNOT_SAY, "note": note}, blank
+        blank = [cell.key | {"warmup": warmup, "note": note} for warmup in cell.block.arms]
+        return head | {"reference_verdict": CANNOT_SAY, "verdict": CANNOT_SAY, "note": note}, blank
     means = cell.block.complete.mean(axis=0)
-    found = regrets(means, errors.simultaneous_reach(confidence))
     delta = margin(settings, cell.task, float(means.min()))
-    not_excluded, demonstrated = found.low <= delta, found.high <= delta
+    found = judge(cell.block, errors, delta, confidence, reference)
     half = comparison_limits(errors.reach(confidence))
+    by_arm = {
+        "mean": means,
+        "mean_low": means - half,
+        "mean_high": means + half,
+        "regret": found.regrets.estimate,
+        "regret_low": found.regrets.low,
+        "regret_high": found.regrets.high,
+        "regret_low_alone": found.regrets.low_alone,
+        "possible_best": found.regrets.possible_best,
+        "not_excluded": found.not_excluded,
+        "demonstrated": found.demonstrated,
+    }
     rows = [
         cell.key
-        | {"warmup": float(cell.warmups[i]), "mean": float(means[i])}
-        | {"mean_low": float(means[i] - half[i]), "mean_high": float(means[i] + half[i])}
-        | {"regret": float(found.estimate[i])}
-        | {"regret_low": float(found.low[i]), "regret_high": float(found.high[i])}
-        | {"not_excluded": bool(not_excluded[i]), "demonstrated": bool(demonstrated[i]), "margin": delta, "note": ""}
-        for i in range(len(means))
+        | {"warmup": warmup, "margin": delta, "note": ""}
+        | {name: each[i].item() for name, each in by_arm.items()}
+        for i, warmup in enumerate(cell.block.arms)
     ]
     one = head | {
         "margin": delta,
         "method": errors.method,
-        "best_candidates": int(found.best.sum()),
-        **_ends("not_excluded", cell.warmups, not_excluded),
-        **_ends("demonstrated", cell.warmups, demonstrated),
-        "whole_grid": bool(not_excluded.all()),
+        "possible_best": cell.warmups[found.regrets.possible_best].tolist(),
+        **_ends("not_excluded", cell.warmups, found.not_excluded),
+        **_ends("demonstrated", cell.warmups, found.demonstrated),
+        "whole_grid": bool(found.not_excluded.all()),
+        "flat": found.flat,
+        "recommended": found.recommended,
+        "recommended_high": found.recommended_high,
+        "reference_verdict": found.reference,
+        "reference_p": found.p_reference,
         "verdict": "ok",
         "note": ""
-        if demonstrated.any()
+        if found.demonstrated.any()
         else "no warmup is demonstrated to lie within the margin at this number of seeds",
     }
     return one, rows
@@ -140,16 +134,28 @@ PLATEAUS: dict[str, polars.DataType] = {
     "confidence": polars.Float64(),
     "margin": polars.Float64(),
     "method": polars.String(),
-    "best_candidates": polars.Int64(),
+    "possible_best": polars.List(polars.Float64()),
     **{f"not_excluded{end}": kind for end, kind in _SET.items()},
     "not_excluded": polars.List(polars.Float64()),
     **{f"demonstrated{end}": kind for end, kind in _SET.items()},
     "demonstrated": polars.List(polars.Float64()),
     "whole_grid": polars.Boolean(),
+    "flat": polars.Boolean(),
+    "recommended": polars.Float64(),
+    "recommended_high": polars.Float64(),
+    "reference": polars.Float64(),
+    "reference_verdict": polars.String(),
+    "reference_p": polars.Float64(),
+    "reference_p_holm": polars.Float64(),
+    "reference_excluded_in_study": polars.Boolean(),
     "verdict": polars.String(),
     "note": polars.String(),
 }
-"""Columns of the plateaus table; ends, margins in the outcome's unit; warmups as fractions of training."""
+"""Columns of the plateaus table; ends, margins in the outcome's unit; warmups as fractions of training.
+
+`possible_best`: warmups that may be the best. `recommended`: the warmup with the smallest upper limit of regret, which
+`recommended_high` is. `flat`: every warmup tried is demonstrated, so that the best cannot be told. `reference_verdict`:
+excluded (its regret is more than the margin), within (demonstrated), undecided, cannot say."""
 
 REGRETS: dict[str, polars.DataType] = {
     **{name: SCHEMA[name] for name in (*CELL, "warmup")},
@@ -159,11 +165,14 @@ REGRETS: dict[str, polars.DataType] = {
     "regret": polars.Float64(),
     "regret_low": polars.Float64(),
     "regret_high": polars.Float64(),
+    "regret_low_alone": polars.Float64(),
+    "possible_best": polars.Boolean(),
     "not_excluded": polars.Boolean(),
     "demonstrated": polars.Boolean(),
     "margin": polars.Float64(),
     "note": polars.String(),
 }
-"""Columns of the regrets table: one row per arm; regret's limits are simultaneous over the arms of a cell.
+"""Columns of the regrets table: one row per arm.
 
-`mean_low`, `mean_high` are comparison limits of one arm's mean (`comparison_limits`), for drawing."""
+`regret_low` holds for all arms of a cell together, so does `regret_high`; `regret_low_alone` for one arm declared
+beforehand. `mean_low`, `mean_high` are comparison limits of one arm's mean (`comparison_limits`), for drawing."""

@@ -5,12 +5,13 @@ and correlation between arms (or from the tables of an earlier study). After: th
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy
 import polars
 
-from warmup.statistics.base.intervals import CANNOT_SAY, Floats
+from warmup.statistics.base.intervals import CANNOT_SAY
 from warmup.statistics.base.outcomes import CELL, SCHEMA, Cell, cells
 from warmup.statistics.base.pairing import PairedErrors, study_errors
 from warmup.statistics.effect.comparisons import CORRECTED_OVER
@@ -18,6 +19,8 @@ from warmup.statistics.effect.plateau import margin
 
 MOST_SEEDS = 200
 """Where the search for enough seeds ends."""
+SEARCH_DRAWS = 8_000
+"""Simulated null studies behind each step of that search."""
 
 
 def detectable_gap(errors: PairedErrors, error: float, confidence: float, power: float) -> float:
@@ -34,23 +37,37 @@ def detectable_gap(errors: PairedErrors, error: float, confidence: float, power:
     return high
 
 
-def seeds_for(gap: float, paired_sd: float, confidence: float, power: float) -> int | None:
-    """Fewest seeds whose own paired t detects `gap` with chance `power`; None above MOST_SEEDS."""
-    for seeds in range(2, MOST_SEEDS + 1):
-        design = PairedErrors(numpy.zeros((2, 2)), seeds)
-        if design.power(gap, paired_sd / seeds**0.5, confidence) >= power:
-            return seeds
-    return None
+def seeds_to_exclude(
+    gap: float, paired_sd: float, design: PairedErrors, arm: int, confidence: float, power: float
+) -> int | None:
+    """Fewest seeds at which arm `arm`, truly `gap` beyond what is asked, is excluded with chance `power`.
+
+    Its regret must be `gap` more than the margin; `paired_sd` is that of its difference from the best, over seeds.
+    `design` gives the arms and blocks beside it, each then with as many seeds. None above MOST_SEEDS.
+    """
+
+    def enough(seeds: int) -> bool:
+        planned = replace(design, seeds=seeds, peers=(seeds,) * len(design.peers), draws=SEARCH_DRAWS)
+        return planned.power_from(arm, gap, paired_sd / seeds**0.5, confidence) >= power
+
+    if not enough(MOST_SEEDS):
+        return None
+    low, high = 1, MOST_SEEDS  # too few, enough
+    while high - low > 1:
+        middle = round((low * high) ** 0.5) if high > 2 * low else (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def power_table(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.DataFrame:
     """Rows (POWER) for each declared family and cell: `when` = "before" (pilot) and "after" (the runs).
 
-    The gap is that of a comparison tested at the family's Bonferroni level; `seeds_for_margin`: seeds at which the
-    practical margin itself would be detectable.
+    The gap is that of a comparison tested at the family's Bonferroni level. A true regret of one margin is the boundary
+    of what may be excluded and is, rightly, hardly ever; so `seeds_for_two_margins` are the seeds at which a reference
+    that costs two margins is shown to cost more than one, in one cell, with limits from the uncertainty of the sd.
     """
     everything = cells(runs, settings["outcome"])
-    found = study_errors(everything, settings["pool_below"])
+    found = study_errors(everything)
     rows = []
     for family, entry in settings["comparisons"].items():
         for cell, errors in zip(everything, found, strict=True):
@@ -58,7 +75,7 @@ def power_table(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.D
             head = cell.key | {"family": family, "family_size": size, "n": errors.seeds}
             head |= {"power": settings["power"]["target"]}
             pilot = settings["power"]["pilots"].get(cell.task)
-            rows.append(head | {"when": "before"} | _before(cell, errors, pilot, size, settings))
+            rows.append(head | {"when": "before"} | _before(cell, errors, pilot, entry["reference"], size, settings))
             rows.append(head | {"when": "after"} | _after(cell, errors, entry["reference"], size, settings))
     return polars.DataFrame(rows, schema=POWER)
 
@@ -72,17 +89,21 @@ def _family_size(cell: Cell, everything: list[Cell], entry: Mapping[str, Any]) -
 
 
 def _before(
-    cell: Cell, errors: PairedErrors, pilot: Mapping[str, Any] | None, size: int, settings: Mapping[str, Any]
+    cell: Cell,
+    errors: PairedErrors,
+    pilot: Mapping[str, Any] | None,
+    reference: float,
+    size: int,
+    settings: Mapping[str, Any],
 ) -> dict[str, Any]:
     if pilot is None:
         return _cannot(f"statistics.power.pilots has no entry for the task {cell.task}")
-    planned = PairedErrors(numpy.zeros((len(cell.warmups),) * 2), len(cell.block.seeds), _planned_peers(cell, errors))
+    seeds = len(cell.block.seeds)
+    if seeds < 2:
+        return _cannot("one seed has no spread")
+    planned = PairedErrors(numpy.zeros((len(cell.warmups),) * 2), seeds, (seeds,) * len(errors.peers))
     paired_sd = float(pilot["sd"]) * (2.0 * (1.0 - float(pilot["correlation"]))) ** 0.5
-    return _gap(cell, planned, paired_sd, size, settings)
-
-
-def _planned_peers(cell: Cell, errors: PairedErrors) -> tuple[int, ...]:
-    return tuple(len(cell.block.seeds) for _ in errors.peers)
+    return _gap(cell, planned, paired_sd, (1.0, 1.0), reference, size, settings)
 
 
 def _after(
@@ -90,32 +111,45 @@ def _after(
 ) -> dict[str, Any]:
     if not errors.known:
         return _cannot(errors.note)
-    column = numpy.flatnonzero(cell.warmups == reference)
-    if len(column) == 0:
+    if reference not in cell.block.arms:
         return _cannot(f"the reference warmup {reference:g} was not run")
-    others: Floats = errors.errors[column[0]][errors.errors[column[0]] > 0.0]
-    if len(others) == 0:
+    others = errors.errors[cell.block.arms.index(reference)]
+    if not (others > 0.0).any():
         return _cannot("no difference from the reference varies between seeds")
-    paired_sd = float(numpy.median(others)) * errors.seeds**0.5
-    return _gap(cell, errors, paired_sd, size, settings)
+    paired_sd = float(numpy.median(others[others > 0.0])) * errors.seeds**0.5
+    return _gap(cell, errors, paired_sd, errors.error_limits(settings["confidence"]), reference, size, settings)
 
 
-def _gap(cell: Cell, errors: PairedErrors, paired_sd: float, size: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    if errors.seeds < 2:
-        return _cannot("one seed has no spread")
-    confidence, target = 1.0 - (1.0 - settings["confidence"]) / max(1, size), settings["power"]["target"]
-    gap = detectable_gap(errors, paired_sd / errors.seeds**0.5, confidence, target)
+def _gap(
+    cell: Cell,
+    errors: PairedErrors,
+    paired_sd: float,
+    uncertain: tuple[float, float],
+    reference: float,
+    size: int,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Gap and seeds of one cell; `uncertain`: factors on `paired_sd` between which the true one lies."""
+    family, target = 1.0 - (1.0 - settings["confidence"]) / max(1, size), settings["power"]["target"]
+    gap = detectable_gap(errors, paired_sd / errors.seeds**0.5, family, target)
     complete = cell.block.complete
     delta = margin(settings, cell.task, float(complete.mean(axis=0).min())) if len(complete) else None
-    return {
+    row = {
         "paired_sd": paired_sd,
         "detectable_gap": gap,
         "margin": delta,
-        "seeds_for_margin": None if not delta else seeds_for(delta, paired_sd, confidence, target),
-        "method": errors.method if errors.seeds else "",
+        "method": errors.method,
         "verdict": "ok",
         "note": "" if delta is None or gap <= delta else "a difference as large as the margin can be missed",
     }
+    if not delta or reference not in cell.block.arms:
+        return row
+    design = replace(errors, separate=None, spread=() if errors.separate is not None else errors.spread)
+    arm = cell.block.arms.index(reference)
+    for name, factor in (("", 1.0), ("_low", uncertain[0]), ("_high", uncertain[1])):
+        needed = seeds_to_exclude(delta, factor * paired_sd, design, arm, settings["confidence"], target)
+        row[f"seeds_for_two_margins{name}"] = needed
+    return row
 
 
 def _cannot(reason: str) -> dict[str, Any]:
@@ -132,9 +166,9 @@ POWER: dict[str, polars.DataType] = {
     "paired_sd": polars.Float64(),
     "detectable_gap": polars.Float64(),
     "margin": polars.Float64(),
-    "seeds_for_margin": polars.Int64(),
+    **{f"seeds_for_two_margins{end}": polars.Int64() for end in ("", "_low", "_high")},
     "method": polars.String(),
     "verdict": polars.String(),
     "note": polars.String(),
 }
-"""Columns of the power table; gaps, sd and margins in the outcome's unit."""
+"""Columns of the power table; gaps, sd and margins in the outcome's unit; more than 200 seeds are null."""

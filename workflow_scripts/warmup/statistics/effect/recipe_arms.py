@@ -44,7 +44,7 @@ def recipe_arms(
     rows: list[dict[str, Any]] = []
     for here, part in zip(blocks, places, strict=True):
         same_task = [other for other, there in zip(blocks, places, strict=True) if there["task"][0] == part["task"][0]]
-        errors, arms = paired_errors(here, same_task, settings["pool_below"]), here.arms
+        errors, arms = paired_errors(here, same_task), here.arms
         heads = [_arm_row(part, arm, recipes) for arm in arms]
         means = numpy.nanmean(here.values, axis=0)
         first = [index for index, (recipe, _) in enumerate(arms) if recipe == arms[0][0]]

@@ -128,7 +128,7 @@ def _cells(plateaus: Sequence[Row], tables: Tables, words: Words) -> list[str]:
 
 
 def _cell(plateau: Row, tables: Tables, words: Words) -> str:
-    """The plateau, the lowest mean and the smooth optimum of one cell."""
+    """The plateau, the lowest mean, what is recommended and where the optimum may lie, of one cell."""
     name = _name(plateau, tables, words)
     if plateau["verdict"] == CANNOT_SAY:
         return f"For {name} the data cannot say how much warmup is needed: {_reason(plateau['note'])}."
@@ -139,7 +139,8 @@ def _cell(plateau: Row, tables: Tables, words: Words) -> str:
     parts = [
         f"For {name} the plateau {_extent(plateau)} ({proof}; margin {plateau['margin']:.2g})",
         f"the lowest mean lies at {_percent(best['optimum'])}",
-        _smooth(best),
+        f"{_percent(plateau['recommended'])} costs at most {plateau['recommended_high']:.2g} more than the best tried",
+        _valley(best),
     ]
     if best["diverged"]:
         parts.append(f"{_number(best['diverged'], 'run')} diverged")
@@ -159,21 +160,14 @@ def _extent(plateau: Row) -> str:
     return f"reaches from {_percent(members[0])} to {_percent(members[-1])}"
 
 
-def _smooth(best: Row) -> str:
-    if best["smooth_optimum_low"] is None:
-        return f"a smooth optimum cannot be given ({_reason(best['smooth_note'])})"
-    low, high = (_percent(best[f"smooth_optimum_{end}"]) for end in ("low", "high"))
-    ends = f"{low} to {high}"
-    if best["censoring"] == "left":
-        limits = f"at {low}" if low == high else f"at {low} to {high}"
-        below = "" if best["smooth_optimum_low"] <= 0 else " or below"
-        return f"the fitted curve falls towards the smallest warmup: its optimum lies {limits}{below}"
-    if best["censoring"] == "right":
-        limits = f"at {high} or beyond" if low == high else f"from {low} to beyond {high}"
-        return f"the fitted curve still falls at the largest warmup: its optimum lies {limits}"
+def _valley(best: Row) -> str:
+    """Where the optimum of a curve with one valley lies; beyond the ends of the grid nothing was tried."""
+    low, high = (_percent(best[f"optimum_{end}"]) for end in ("low", "high"))
     if best["interval_reaches_smallest"] and best["interval_reaches_largest"]:
-        return f"the smooth optimum, {_percent(best['smooth_optimum'])}, is not located: its interval is the whole grid"
-    return f"the smooth optimum is {_percent(best['smooth_optimum'])} ({ends})"
+        return "where the optimum lies cannot be told from this grid"
+    if best["interval_reaches_largest"]:
+        return f"the optimum lies above {low}, if the curve has one valley"
+    return f"the optimum lies between {low} and {high}, if the curve has one valley"
 
 
 def _advantage(tables: Tables) -> list[str]:
@@ -231,7 +225,7 @@ def _power(tables: Tables) -> list[str]:
     table = table.filter(family=table["family"][0])
     others = table.filter(polars.col("detectable_gap") > polars.col("margin"))
     able = table.height - others.height
-    finite = others["seeds_for_margin"].drop_nulls()
+    finite = others["seeds_for_two_margins"].drop_nulls()
     beyond = others.height - len(finite)
     asked = "; ".join(
         [

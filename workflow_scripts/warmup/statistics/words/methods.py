@@ -51,17 +51,15 @@ def _plateaus(tables: Mapping[str, polars.DataFrame], statistics: Mapping[str, A
     methods = set(tables["plateaus"]["method"].drop_nulls()) - {""}
     kinds = [
         "each cell's own, paired by seed" if "paired t" in methods else "",
-        "paired by seed, pooled in shape over the cells of a task" if methods - {"paired t"} else "",
+        "paired by seed, their shape shrunk over the cells of a task" if methods - {"paired t"} else "",
     ]
     errors = " or ".join(kind for kind in kinds if kind) or "none could be estimated"
     return (
         "The regret of a warmup is its mean outcome less the smallest mean outcome over warmups. Limits on all "
-        "regrets of a "
-        f"cell hold together with {100 * statistics['confidence']:g} % confidence (max-t over all pairs of warmups; "
-        "errors: "
+        f"regrets of a cell hold together with {100 * statistics['confidence']:g} % confidence (lower limits: max-t "
+        "over all pairs of warmups; upper limits: Hsu's comparisons with the best; errors: "
         f"{errors}). A warmup is not excluded from the plateau while its lower limit is at most the practical margin "
-        f"({margins}), and "
-        "demonstrated to be in it once its upper limit is."
+        f"({margins}), and demonstrated to be in it once its upper limit is."
     )
 
 
@@ -73,13 +71,9 @@ def _margin(entry: Mapping[str, Any]) -> str:
 
 def _optimum(statistics: Mapping[str, Any]) -> str:
     return (
-        f"The smooth optimum is the lowest point of a quadratic in log(W + {statistics['smooth']['offset']:g}), W the "
-        "warmup as "
-        f"a fraction of training, with a parametric bootstrap interval ({statistics['bootstrap']['resamples']} "
-        "draws). The "
-        f"advantage over a warmup of {100 * statistics['reference']:g} % is cross-fitted: chosen on one half of the "
-        "seeds, "
-        "measured on the other, over all halvings."
+        "Where the optimum lies is said for a curve with one valley: between the neighbours of the warmups that may "
+        f"be the best. The advantage over a warmup of {100 * statistics['reference']:g} % is cross-fitted: chosen on "
+        "one half of the seeds, measured on the other, over all halvings; its limits hold for all warmups and cells."
     )
 
 

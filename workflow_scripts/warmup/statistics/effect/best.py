@@ -1,0 +1,101 @@
+"""Comparisons with the best: how much worse than the best arm can each arm be, and which may be the best?
+
+In: a Block's means and paired errors, a margin, a confidence. Out: `Regrets`, `Judgement`. Everything here is a pure
+function of these, so that a look at a growing study can be replayed.
+
+Regret R(i) = mean(i) - smallest mean over the arms (the population's best arm, not each seed's); d(i, j) = difference
+of the means found.
+  - Upper limits (Hsu 1981; Edwards & Hsu 1983). Let b be the best arm. With the chance asked for, mean(j) - mean(b) is
+    at most d(j, b) + reach_b(j) for every j (one-sided Dunnett limits with b as control). Then b is among the *possible
+    best*, G = {j : d(j, l) <= reach_j(l) for every l}, and R(i) <= max over j in G of d(i, j) + reach_j(i), for all i.
+  - Lower limit of one arm i declared beforehand: R(i) >= d(i, j) - reach_i(j) for every j, with i as control.
+  - Lower limits of all arms together need all pairs: R(i) >= d(i, j) - reach(i, j).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from warmup.statistics.base.blocks import Block
+from warmup.statistics.base.intervals import CANNOT_SAY, Floats
+from warmup.statistics.base.pairing import PairedErrors
+
+EXCLUDED, WITHIN, UNDECIDED = "excluded", "within", "undecided"
+
+
+@dataclass(frozen=True)
+class Regrets:
+    """Regret of each arm with limits, all [arms]; `possible_best` marks the arms that may be the best.
+
+    `high` holds for all arms together, so does `low`; `low_alone` for one arm that was declared beforehand.
+    """
+
+    estimate: Floats
+    low: Floats
+    high: Floats
+    low_alone: Floats
+    possible_best: NDArray[numpy.bool_]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a block says of its arms at a margin.
+
+    `not_excluded`, `demonstrated` [arms]: regret may be, is shown to be, at most the margin. `recommended`: the arm
+    with the smallest upper limit of regret, `recommended_high`: that limit. `reference`: excluded | within | undecided,
+    or cannot say where the reference was not run; `p_reference`: p that its regret is at most the margin. `flat`: every
+    arm is demonstrated.
+    """
+
+    regrets: Regrets
+    not_excluded: NDArray[numpy.bool_]
+    demonstrated: NDArray[numpy.bool_]
+    recommended: Any
+    recommended_high: float
+    reference: str
+    p_reference: float | None
+    flat: bool
+
+
+def compare(means: Floats, errors: PairedErrors, confidence: float) -> Regrets:
+    """Regrets of arms with `means` [arms] and their `errors` (known), each kind of limit at `confidence`."""
+    return regrets(means, errors.simultaneous_reach(confidence), errors.reach_from(confidence, sides=1))
+
+
+def regrets(means: Floats, reach: Floats, reach_from: Floats) -> Regrets:
+    """Regrets from half widths [arms, arms]: `reach` for all pairs, row i of `reach_from` for arm i as control."""
+    difference = means[:, None] - means[None, :]
+    possible: NDArray[numpy.bool_] = numpy.all(difference <= reach_from, axis=1)
+    rivals = possible[None, :] & ~numpy.eye(len(means), dtype=bool)
+    low = numpy.maximum((difference - reach).max(axis=1), 0.0)
+    high = numpy.where(rivals, difference + reach_from.T, 0.0).max(axis=1)
+    low_alone = numpy.maximum((difference - reach_from).max(axis=1), 0.0)
+    return Regrets(means - means.min(), low, numpy.maximum(high, 0.0), low_alone, possible)
+
+
+def judge(block: Block, errors: PairedErrors, margin: float, confidence: float, reference: Any = 0.0) -> Judgement:
+    """What `block` says at `margin` (the outcome's unit); `errors` are its own and known, else ValueError."""
+    if not errors.known:
+        raise ValueError(f"nothing can be judged: {errors.note}")
+    means = block.complete.mean(axis=0)
+    found = compare(means, errors, confidence)
+    demonstrated = found.high <= margin
+    best = int(numpy.argmin(found.high))
+    verdict, p = CANNOT_SAY, None
+    if reference in block.arms:
+        arm = block.arms.index(reference)
+        p = errors.p_above(arm, means[arm] - means - margin)
+        excluded = bool(found.low_alone[arm] > margin)
+        verdict = EXCLUDED if excluded else WITHIN if demonstrated[arm] else UNDECIDED
+    return Judgement(
+        regrets=found,
+        not_excluded=found.low <= margin,
+        demonstrated=demonstrated,
+        recommended=block.arms[best],
+        recommended_high=float(found.high[best]),
+        reference=verdict,
+        p_reference=p,
+        flat=bool(demonstrated.all()),
+    )
