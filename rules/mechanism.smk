@@ -104,9 +104,7 @@ rule recipe_arms:
                 }
                 for name in RECIPES
             },
-            statistics={
-                key: STATISTICS[key] for key in ("outcome", "confidence")
-            },
+            statistics={key: STATISTICS[key] for key in ("outcome", "confidence")},
         ),
     script:
         "../workflow_scripts/recipe_arms.py"
