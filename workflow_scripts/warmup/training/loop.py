@@ -33,6 +33,7 @@ from warmup.random_streams import torch_seed
 from warmup.tasks._task import Task
 from warmup.training import recording, startup
 from warmup.training.checkpoints import Store
+from warmup.training.exhausted import out_of_memory_explained
 from warmup.training.progress import Progress
 from warmup.training.sessions import Sessions
 from warmup.training.signals import Signals
@@ -329,27 +330,6 @@ def _loop(training: Training, store: Store, operation: Operation, signals: Signa
             logger.info("%s: checkpoint written after step %d, stopping", name, training.step)
             sys.exit(128 + int(signals.received or 0))
     progress.say(last=True)
-
-
-@contextmanager
-def out_of_memory_explained(settings: RunSettings) -> Iterator[None]:
-    """Turn an out-of-memory error of either device into one that names the run, its batch and the keys to change."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "can't allocate memory" not in str(error):
-            raise
-        coordinates, task = settings["coordinates"], settings["task"]
-        where = "/".join(f"{axis}={value}" for axis, value in coordinates.items())
-        micro = settings["training"]["micro_batch"]
-        batch = task["batch_size"]
-        less = next((size for size in range((micro or batch) // 2, 0, -1) if batch % size == 0), 1)
-        key = f"architectures.{coordinates['architecture']}.micro_batch.{coordinates['task']}"
-        raise EnvironmentProblemError(
-            f"out of memory ({settings['training']['device']}) in {where} with a batch of {batch}"
-            f"{'' if micro is None else f' in parts of {micro}'}: set {key} to {less} (same result up "
-            f"to rounding), or lower tasks.{coordinates['task']}.batch_size or its sequence length ({error})"
-        ) from error
 
 
 def _finish(training: Training, folder: Path) -> None:
