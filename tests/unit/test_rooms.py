@@ -16,7 +16,15 @@ ROOMS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docs" / "rooms.yaml")
 CHAPTERS = "statistics"
 MOST_LINES = 400
 MOST_MODULES = 12
-ALTERNATIVES = {"schedules", "data/sources", "architectures/starts", "architectures/families", "probes", "optimizers"}
+ALTERNATIVES = {
+    "schedules",
+    "data/sources",
+    "architectures/starts",
+    "architectures/families",
+    "probes",
+    "optimizers",
+    "kernels",
+}
 """Folders of alternatives chosen by name: as many as there are."""
 
 
