@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from probing import Wrapped, backbone, built, language_task, look_at, probe_settings, values
+from probing import Wrapped, architecture, backbone, built, language_task, look_at, probe_settings, values
 
-from warmup.architectures import roles, spectral_norm
+from warmup.architectures import model, roles, spectral_norm
 from warmup.architectures.projections import attention_projections
 from warmup.optimizers import adamw2
 from warmup.probes import gradients, spectra, updates
@@ -130,6 +130,40 @@ def test_update_sizes_and_norms_agree_with_torch(tmp_path: Any) -> None:
     size = sum(float(old[name].square().sum()) for name in head) ** 0.5
     assert groups["embedding", -1] == pytest.approx(moved / size, rel=1e-4)
     assert {name: found for (name, _), found in values(rows, "cap").items()} == pytest.approx(optimizer.caps())
+
+
+def test_matrices_that_start_at_zero_have_no_relative_update_and_no_cap_and_are_named(tmp_path: Any) -> None:
+    task = language_task(tmp_path)
+    started = model.build(architecture("rwkv"), task, 0)
+    inputs, targets = task.batch(0, 0)
+    task.loss(started(inputs), targets).backward()
+    optimizer = adamw2.create(roles.parameter_groups(started, 0.1), RECIPE)
+    look = look_at(started, inputs, {}, task=task, targets=targets)
+    look.old = {name: parameter.detach().clone() for name, parameter in roles.trained(started)}
+    optimizer.step()
+    look.optimizer, look.learning_rate = optimizer, 1e-2
+    rows = updates.after_update(look)
+    zero = {name for name, old in look.old.items() if old.ndim == 2 and not old.any()}
+    assert len(zero) == 10  # five of each of two blocks
+    assert {name for name, _ in values(rows, "starts_at_zero")} == zero
+    assert not zero & {name for name, _ in values(rows, "relative_update")}
+    assert {row["module"] for row in rows if row["quantity"] == "cap" and row["value"] is None} >= zero
+    assert all(0 < value < math.inf for _, value in values(rows, "relative_update").items())
+    look.step = 3
+    assert not values(updates.after_update(look), "starts_at_zero")
+
+
+def test_attention_that_starts_at_zero_has_no_concentration_and_no_ranks(tmp_path: Any) -> None:
+    task = language_task(tmp_path)
+    network = built("gpt2", task)
+    first = network.backbone.h[0].attn
+    torch.nn.init.zeros_(first.c_attn.weight)
+    rows = spectra.before_update(look_at(network, task.batch(0, 0)[0], {}))
+    named = {name for name, _ in values(rows, "starts_at_zero")}
+    assert named == {"backbone.h.0.attn"}
+    for quantity in ("sec_1", "stable_rank", "spectral_rank"):
+        found = {row["module"]: row["value"] for row in rows if row["quantity"] == quantity}
+        assert found["backbone.h.0.attn"] is None and found["backbone.h.1.attn"] > 0
 
 
 def test_between_its_steps_the_probe_of_updates_records_caps_alone(tmp_path: Any) -> None:

@@ -15,6 +15,7 @@ takes AdamW's step until it is not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,10 @@ class AdamW2(torch.optim.Optimizer):
         self._caps: dict[str, float] = {}
 
     def caps(self) -> dict[str, float]:
-        """a_t / lr_t of the last step for each capped parameter (the mean over the experts of a stack)."""
+        """a_t / lr_t of the last step for each capped parameter (the mean over the experts of a stack).
+
+        NaN for a matrix that is zero, as some start, or whose update is: it has no cap and steps at the full rate.
+        """
         return dict(self._caps)
 
     @torch.no_grad()
@@ -88,12 +92,8 @@ class AdamW2(torch.optim.Optimizer):
         torch._foreach_div_(denominators, [second for _, second in corrections])
         torch._foreach_add_(denominators, group["eps"])
 
-        rates = self._rates(group, parameters, flags, denominators, [first for first, _ in corrections])
-        self._caps |= {
-            name: sum(rate) / len(rate) / group["lr"] if group["lr"] else 1.0
-            for name, capped, rate in zip(names, flags, rates, strict=True)
-            if capped
-        }
+        rates, caps = self._rates(group, parameters, flags, denominators, [first for first, _ in corrections])
+        self._caps |= {names[index]: cap for index, cap in caps.items()}
         targets, momenta, denominators, flat_rates, flat_corrections = _unstacked(
             parameters, momenta, denominators, rates, [first for first, _ in corrections]
         )
@@ -109,13 +109,14 @@ class AdamW2(torch.optim.Optimizer):
         flags: list[bool],
         denominators: list[torch.Tensor],
         corrections: list[float],
-    ) -> list[list[float]]:
-        """a_t of each parameter: one number, or one per expert of a capped stack."""
+    ) -> tuple[list[list[float]], dict[int, float]]:
+        """a_t of each parameter: one number, or one per expert of a capped stack; and the caps by parameter."""
         rate, tau = group["lr"], group["tau"]
         rates = [[rate] for _ in parameters]
+        caps: dict[int, float] = {}
         capped = [index for index, flag in enumerate(flags) if flag]
         if not capped:
-            return rates
+            return rates, caps
         states = [self.state[parameters[index]] for index in capped]
         weights = [parameters[index].detach() for index in capped]
         updates = [self.state[parameters[index]]["exp_avg"] / denominators[index] for index in capped]
@@ -124,11 +125,18 @@ class AdamW2(torch.optim.Optimizer):
         for state, weight_block, update_block in zip(states, weight_blocks, update_blocks, strict=True):
             state["weight_block"], state["update_block"] = weight_block, update_block
         for index, weight_norms, update_norms in zip(capped, of_weights, of_updates, strict=True):
+            norms = list(zip(weight_norms, update_norms, strict=True))
             rates[index] = [
                 min(rate, tau * weight * corrections[index] / update) if weight > 0 and update > 0 else rate
-                for weight, update in zip(weight_norms, update_norms, strict=True)
+                for weight, update in norms
             ]
-        return rates
+            shares = [
+                step / rate if rate else 1.0
+                for step, (weight, update) in zip(rates[index], norms, strict=True)
+                if weight > 0 and update > 0
+            ]
+            caps[index] = sum(shares) / len(shares) if shares else math.nan
+        return rates, caps
 
     def _state_of(self, parameter: torch.Tensor, capped: bool) -> dict[str, torch.Tensor]:
         state = self.state[parameter]

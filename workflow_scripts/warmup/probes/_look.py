@@ -89,6 +89,13 @@ class Look:
         """One row per head for `values` [heads]."""
         return [self.row(module, quantity, value, head=head) for head, value in enumerate(values.tolist())]
 
+    def starts_at_zero(self, modules: list[str], probe: str, lacks: str) -> list[Row]:
+        """At step 0, a row (value 1) for each matrix that starts at zero and so `lacks` something; later, nothing."""
+        if self.step or not modules:
+            return []
+        LOGGER.info("probe %s: no %s at step 0 of %d matrices, which start at zero", probe, lacks, len(modules))
+        return [self.row(name, "starts_at_zero", 1.0) for name in modules]
+
     def not_probed(self, module: str, probe: str, why: str) -> list[Row]:
         """At step 0, a row that says that `probe` does not cover `module`, and a line in the log; later, nothing."""
         if self.step:

@@ -18,12 +18,14 @@ CONCENTRATIONS = (1, 4, 8)
 def before_update(look: Look) -> list[Row]:
     """Rows of every attention module whose projections are known; the others are named once."""
     rows: list[Row] = []
-    known = set()
+    known, zero = set(), []
     for name, _, projections in attention_projections(look.model):
         known.add(name)
         sigmas = query_key_singular_values(*projections.query_key())
         squares = sigmas.square()
         total = squares.sum(-1)
+        if not bool(total.any()):
+            zero.append(name)  # 0 / 0 below is null in the file
         for count in CONCENTRATIONS:
             if count <= sigmas.shape[-1]:
                 rows += look.rows_of(name, f"sec_{count}", squares[:, :count].sum(-1) / total)
@@ -32,6 +34,7 @@ def before_update(look: Look) -> list[Row]:
         rows += look.rows_of(name, "sigma_1_query_key", sigmas[:, 0])
         for head, spectrum in enumerate(sigmas):
             rows.append(look.row(name, "singular_values", head=head, values=spectrum))
+    rows += look.starts_at_zero(zero, "spectra", "concentration and ranks of W_q^T W_k")
     for name, module in look.model.named_modules() if look.step == 0 else []:
         if looks_like_attention(module) and name not in known:
             rows += look.not_probed(name, "spectra", "its query and key projections are not known by name")

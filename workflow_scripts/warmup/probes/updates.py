@@ -2,7 +2,8 @@
 
 sigma_1_weight: of W before the update. sigma_1_update: of (W_old - W_new) / learning rate, decay included; the largest
 over the experts of a stack. relative_update: |W_new - W_old|_F / |W_old|_F per matrix; group_relative_update: the same
-over all parameters of a layer group. cap: a_t / lr_t of AdamW^2, more often, since it costs nothing.
+over all parameters of a layer group. cap: a_t / lr_t of AdamW^2, more often, since it costs nothing. A matrix that is
+zero before the update has neither a relative update nor a cap; starts_at_zero names those of step 0.
 """
 
 import torch
@@ -42,6 +43,7 @@ def after_update(look: Look) -> list[Row]:
     for quantity, factor in (("sigma_1_weight", 1.0), ("sigma_1_update", per_rate)):
         for name, stack in zip(matrices, weights, strict=True):
             rows.append(look.row(name, quantity, factor * max(next(sigmas) for _ in stack)))
+    rows += look.starts_at_zero([name for name in matrices if squares[name][1] == 0], "updates", "|U| / |W| and cap")
     for name in matrices:
         moved, size = squares[name]
         if size > 0:

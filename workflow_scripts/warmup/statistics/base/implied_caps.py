@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 def implied_caps(probes: polars.DataFrame, rates: NDArray[np.floating], tau: float) -> polars.DataFrame:
     """Rows step, value = min(1, tau sigma_1(W) / (lr sigma_1(U))), one per matrix whose two norms were probed.
 
+    A matrix that is zero, as some start, has no cap (AdamW^2 steps it at the full rate); nor has one that stays.
+
     `probes`: step, module, quantity, value; `rates` [steps]: the rate lr of each step, which is what AdamW^2 compares
     its cap with (not the peak: along a decay the cap lets go because the rate falls).
     """
@@ -20,7 +22,8 @@ def implied_caps(probes: polars.DataFrame, rates: NDArray[np.floating], tau: flo
         )
         for name in ("weight", "update")
     )
-    norms = weights.join(updates.filter(polars.col("update") > 0), on=["step", "module"], maintain_order="left")
+    norms = weights.filter(polars.col("weight") > 0)
+    norms = norms.join(updates.filter(polars.col("update") > 0), on=["step", "module"], maintain_order="left")
     norms = norms.filter(polars.col("step") < len(rates))
     rate = polars.Series("rate", rates[norms["step"].to_numpy()])
     share = tau * polars.col("weight") / (polars.col("rate") * polars.col("update"))

@@ -193,7 +193,8 @@ def relative_update(early: Early) -> Reading:
     if decay == 0:
         return Reading(None, "without weight decay there is no equilibrium")
     equilibrium = np.sqrt(2.0 * early.recipe["peak_learning_rate"] * decay * (1.0 - beta1) / (1.0 + beta1))
-    return Reading(float(_per_step(rows, polars.col("value").median()).mean() / equilibrium))
+    ratio = _per_step(rows, polars.col("value").median()).mean() / equilibrium
+    return Reading(float(ratio), _started_at_zero(early))
 
 
 def noise_scale(early: Early) -> Reading:
@@ -223,7 +224,7 @@ def cap_release(early: Early) -> Reading:
     last = int(binding["step"].max())  # type: ignore[arg-type]  # a column of whole numbers
     if last == caps["step"].max():
         return Reading(float(early.budget), f"a lower bound: the cap still binds at step {last}")
-    return Reading(float(last + 1))
+    return Reading(float(last + 1), _started_at_zero(early))
 
 
 def entropy_drop(early: Early) -> Reading:
@@ -247,7 +248,7 @@ def spectral_concentration(early: Early) -> Reading:
     rows = early.quantity(CONCENTRATION)
     if rows.is_empty():
         return _unprobed(early, CONCENTRATION)
-    return Reading(float(_per_step(rows, polars.col("value").mean())[-1]))
+    return Reading(float(_per_step(rows, polars.col("value").mean())[-1]), _started_at_zero(early))
 
 
 def _spike_ratios(table: polars.DataFrame | None) -> dict[tuple[Any, ...], Reading]:
@@ -276,6 +277,11 @@ def _per_step(rows: polars.DataFrame, statistic: polars.Expr) -> NDArray[np.floa
     return rows.group_by("step").agg(statistic).sort("step")["value"].to_numpy()
 
 
+def _started_at_zero(early: Early) -> str | None:
+    count = early.quantity(STARTS_AT_ZERO)["module"].n_unique()
+    return f"without {count} matrices that start at zero, where they are zero" if count else None
+
+
 def _unprobed(early: Early, name: str) -> Reading:
     return Reading(None, f"no {name} among the probes of the first {early.budget} steps")
 
@@ -288,6 +294,7 @@ SMALLEST_DROP = 1e-4
 CRITICAL_RATE = "critical_learning_rate"
 ENTROPIES = ("relative_entropy", "mixing_relative_entropy")
 CONCENTRATION = "sec_1"
+STARTS_AT_ZERO = "starts_at_zero"
 
 DIAGNOSTICS: dict[str, Diagnostic] = {
     "untuned": Diagnostic(untuned, "recipe", in_steps=True),
