@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers.models.rwkv import modeling_rwkv
 
 from warmup import kernels
-from warmup.kernels import runtime, token_mixing, wkv, wkv_loops
+from warmup.kernels import runtime, wkv, wkv_loops
 
 loop = modeling_rwkv.rwkv_linear_attention_cpu
 compiled = wkv.stand_in(loop)
@@ -109,41 +109,6 @@ def test_wkv_has_the_same_bits_for_any_number_of_threads() -> None:
         runtime.set_threads(threads)
         again = values_and_gradients(compiled, tensors)
         assert all(torch.equal(a, b) for a, b in zip(again, expected, strict=True))
-
-
-@pytest.mark.parametrize("shape", [(2, 9, 5), (1, 1, 16), (1, 40, 33), (5, 17, 64)])
-def test_token_mixing_is_the_formula(shape: tuple[int, int, int]) -> None:
-    generator = torch.Generator().manual_seed(2)
-    x, mixes = torch.randn(*shape, generator=generator), torch.rand(3, shape[2], generator=generator)
-
-    def formula(x: Tensor, mixes: Tensor) -> tuple[Tensor, ...]:
-        before = torch.nn.functional.pad(x, (0, 0, 1, -1))
-        return tuple(x * mix + before * (1 - mix) for mix in mixes)
-
-    results = []
-    for function in (token_mixing.TokenMix.apply, formula):
-        leaves = [x.clone().requires_grad_(), mixes.clone().requires_grad_()]
-        outputs = function(*leaves)
-        sum((out * (index + 1)).sin().sum() for index, out in enumerate(outputs)).backward()  # type: ignore[union-attr]
-        results.append([*(out.detach() for out in outputs), *(leaf.grad for leaf in leaves)])
-    for ours, theirs in zip(*results, strict=True):
-        assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-5)
-
-
-def test_token_mixing_and_squared_relu_have_the_gradients_of_finite_differences() -> None:
-    generator = torch.Generator().manual_seed(3)
-    x = torch.randn(2, 7, 5, generator=generator, dtype=torch.float64, requires_grad=True)
-    mixes = torch.rand(2, 5, generator=generator, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(token_mixing.TokenMix.apply, (x, mixes))
-    assert torch.autograd.gradcheck(token_mixing.SquaredReLU.apply, (x,))
-
-
-def test_squared_relu_keeps_nan() -> None:
-    x = torch.tensor([-1.0, 0.0, 2.0, float("nan"), float("inf"), -float("inf")])
-    squared = token_mixing.SquaredReLU.apply(x)
-    assert torch.equal(squared[:3], torch.tensor([0.0, 0.0, 4.0]))
-    assert squared[3].isnan()
-    assert squared[4:].tolist() == [float("inf"), 0.0]
 
 
 INTERPRETED = """

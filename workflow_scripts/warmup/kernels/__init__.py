@@ -18,8 +18,6 @@ _CPU = {
     "mamba_selective_scan": "selective_scan.stand_in",
     "causal_conv1d_fn": "causal_convolution.stand_in",
     "rwkv_linear_attention_cpu": "wkv.stand_in",
-    "RwkvSelfAttention.extract_key_value": "token_mixing.attention_stand_in",
-    "RwkvFeedForward.forward": "token_mixing.feed_forward_stand_in",
 }
 """Function (or method) of a modelling module -> function of this package that makes its replacement."""
 

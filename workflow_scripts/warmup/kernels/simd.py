@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import extending, njit, types
-from numba.core import cgutils
 from numba.core.datamodel.models import PrimitiveModel
 
 intrinsic: Any = extending.intrinsic
@@ -110,53 +109,6 @@ def store(typing_context: Any, array: Any, index: Any, vector: Any) -> Any:
 def layout(vector: ir.VectorType) -> tuple[int, int, int]:
     """Bits of a number, of its mantissa, and the exponent at which it becomes infinite."""
     return (32, 23, 128) if isinstance(vector.element, ir.FloatType) else (64, 52, 1024)
-
-
-def _masked(builder: ir.IRBuilder, name: str, result: Any, registers: ir.VectorType, present: Any) -> tuple[Any, Any]:
-    """LLVM's masked load or store of a register, and the mask of its first `present` lanes."""
-    counts = ir.VectorType(present.type, registers.count)
-    mask = builder.icmp_signed(
-        "<", ir.Constant(counts, list(range(registers.count))), _filled(builder, counts, present)
-    )
-    pointer, alignment = registers.as_pointer(), ir.IntType(32)
-    operands = (
-        [pointer, alignment, mask.type, registers] if name == "load" else [registers, pointer, alignment, mask.type]
-    )
-    bits = layout(registers)[0]
-    function = ir.FunctionType(result, operands)
-    return cgutils.get_or_insert_function(
-        builder.module, function, f"llvm.masked.{name}.v{registers.count}f{bits}.p0"
-    ), mask
-
-
-@intrinsic
-def load_part(typing_context: Any, array: Any, index: Any, present: Any) -> Any:
-    """Register whose first `present` lanes come from the array, the others being 0."""
-    vector = VECTORS[array.dtype]
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        registers = context.get_value_type(vector)
-        pointer = _address(context, builder, signature, arguments, registers)
-        function, mask = _masked(builder, "load", registers, registers, arguments[2])
-        alignment = ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8)
-        return builder.call(function, [pointer, alignment, mask, repeated(registers, 0.0)])
-
-    return vector(array, types.intp, types.intp), generate
-
-
-@intrinsic
-def store_part(typing_context: Any, array: Any, index: Any, vector: Any, present: Any) -> Any:
-    """Stores the first `present` lanes."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        registers = arguments[2].type
-        pointer = _address(context, builder, signature, arguments, registers)
-        function, mask = _masked(builder, "store", ir.VoidType(), registers, arguments[3])
-        alignment = ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8)
-        builder.call(function, [arguments[2], pointer, alignment, mask])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, vector, types.intp), generate
 
 
 @intrinsic

@@ -6,7 +6,7 @@ from typing import Any
 from warmup.architectures.families import generic
 
 DEFAULTS = {"hidden_size": 4096, "num_hidden_layers": 32, "context_length": 1024}
-KERNELS = ("token_mixing", "token_mixing_cuda", "wkv")
+KERNELS = ("token_mixing_cuda", "wkv")
 PLAIN_CAUSAL = False
 
 
