@@ -8,6 +8,7 @@ import polars
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_truth import board_checks
 from known_truth import trained_tables as synthetic
 
 from warmup.statistics.base.intervals import CANNOT_SAY
@@ -315,7 +316,7 @@ def test_the_interval_for_unseen_architectures_covers_their_mean_difference() ->
         data = predictors.study(synthetic.runs(design, rng), synthetic.diagnostics(design, rng), SETTINGS)
         ends = [[c.at(c.position(w)) / abs(c.values.mean(0).min()) for c in data.curves] for w in (0.05, 0.02)]
         per_seed = [a - b for a, b in zip(*ends, strict=True)]
-        row = leaderboard._intervals("d", per_seed, [c.architecture for c in data.curves], 0.95)
+        row = leaderboard._differences("d", per_seed, [c.architecture for c in data.curves], 0.95)
         covered += row["d_new_low"] <= truth <= row["d_new_high"]
     assert covered / 400 >= 0.93 - 0.01
 
@@ -332,7 +333,7 @@ def test_the_seed_interval_covers_the_difference_of_these_very_cells() -> None:
         rng = np.random.default_rng(seed)
         data = predictors.study(synthetic.runs(design, rng), synthetic.diagnostics(design, rng), SETTINGS)
         per_seed = [(c.at(c.position(0.05)) - c.at(c.position(0.0))) / abs(c.values.mean(0).min()) for c in data.curves]
-        row = leaderboard._intervals("d", per_seed, [c.architecture for c in data.curves], 0.95)
+        row = leaderboard._differences("d", per_seed, [c.architecture for c in data.curves], 0.95)
         covered += row["d_low"] <= truth <= row["d_high"]
     assert covered / 500 >= 0.93
 
@@ -349,3 +350,9 @@ def test_shuffling_has_the_size_it_promises() -> None:
         row = leaderboard._shuffled("architecture", predictor, data, SETTINGS, rng)
         found.append(row["p_value"])
     assert np.mean(np.array(found) <= 0.1) <= 0.1 + 2.5 * np.sqrt(0.09 / 120)
+
+
+@pytest.mark.slow
+def test_limits_of_a_regret_hold_where_warmups_are_alike_or_nearly_so() -> None:
+    for check in board_checks.checks(seeds=5, studies=300):
+        assert check.passes, check

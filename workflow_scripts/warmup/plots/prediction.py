@@ -136,6 +136,9 @@ def leaderboard(table: polars.DataFrame) -> Figure:
             _board_row(axis, height, row)
         axis.set_yticks(range(len(part)), [predictor_words(row) for row in reversed(part)], fontsize=8)
         axis.axvline(0, color="#444444", linewidth=0.8)
+        noise = next((row["noise_regret"] for row in part if row["noise_regret"] is not None), None)
+        if noise is not None:
+            axis.axvline(100 * noise, color="#444444", linewidth=1, linestyle=":")
         axis.set_xlim(*_board_limits(part))
         axis.set_xlabel("regret of the predicted warmup (% of the loss)")
         axis.set_title(AXIS_WORDS[name], loc="left")
@@ -147,8 +150,9 @@ def leaderboard(table: polars.DataFrame) -> Figure:
         axis.plot([], [], color=CONTROL_GREY, linewidth=5, alpha=0.6, label="same, diagnostics shuffled (5 to 95 %)")[
             0
         ],
+        axis.plot([], [], color="#444444", linewidth=1, linestyle=":", label="noise alone, if warmup did nothing")[0],
     ]
-    drawing.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
+    drawing.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8)
     return drawing
 
 
@@ -167,7 +171,7 @@ def _board(table: polars.DataFrame) -> list[dict[str, Any]]:
 
 def _board_limits(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
     """Wide enough for estimates and seed intervals; the intervals for something new may run out of the picture."""
-    names = ("regret", "regret_low", "regret_high", "shuffled")
+    names = ("regret", "regret_low", "regret_high", "shuffled", "noise_regret")
     values = [100 * row[name] for row in rows for name in names if row[name] is not None]
     low, high = min([0.0, *values]), max(values)
     room = 0.08 * (high - low or 1.0)

@@ -13,9 +13,9 @@ import numpy as np
 import polars
 
 from warmup.statistics.base import outcomes
-from warmup.statistics.base.intervals import CANNOT_SAY, paired_t, t_quantile
+from warmup.statistics.base.intervals import CANNOT_SAY, paired_t
 from warmup.statistics.correlation import methods
-from warmup.statistics.prediction import predictors
+from warmup.statistics.prediction import predictors, regrets
 from warmup.statistics.prediction.maps import Curve, Floats
 from warmup.statistics.prediction.predictors import Predictor, Study
 
@@ -66,14 +66,14 @@ def _score(
     if not found:
         return row | {"verdict": CANNOT_SAY, "note": f"nothing to fit on once one {axis} is left out"}
     constants = {predictors.key(curve): position for curve, position in reference}
-    regrets = [curve.seed_regrets(position) for curve, position in found]
     versus = [
         (curve.at(position) - curve.at(constants[predictors.key(curve)])) / curve.scale for curve, position in found
     ]
     groups = [curve.group(axis) for curve, _ in found]
-    row |= _intervals("regret", regrets, groups, settings["confidence"])
+    costs = [regrets.regret(curve, position) for curve, position in found]
+    row |= regrets.mean_regret_columns(costs, groups, settings["confidence"])
     if predictor.name != "best_constant":
-        row |= _intervals("versus_constant", versus, groups, settings["confidence"])
+        row |= _differences("versus_constant", versus, groups, settings["confidence"])
     inside = [within(curve, position, sets.get(predictors.key(curve), (None, None))) for curve, position in found]
     for index, name in enumerate(("share_in_plateau", "share_demonstrated")):
         known = [flag for flag in (pair[index] for pair in inside) if flag is not None]
@@ -90,22 +90,20 @@ def _score(
     }
 
 
-def _intervals(
+def _differences(
     name: str, per_seed: Sequence[Floats], groups: Sequence[str], confidence: float
 ) -> dict[str, float | None]:
-    """Mean over cells, with two pairs of limits.
+    """Mean over cells of differences between two warmups, with two pairs of limits.
 
-    `_low`, `_high`: seed noise alone, these cells given (Welch-Satterthwaite over cells); `_new_low`, `_new_high`: t
-    over the held-out groups, for an architecture (or task) not yet seen.
+    `_low`, `_high`: seed noise alone, these cells given; `_new_low`, `_new_high`: t over the held-out groups, for an
+    architecture (or task) not yet seen.
     """
     means = np.array([values.mean() for values in per_seed])
     centre = float(means.mean())
     row: dict[str, float | None] = {name: centre}
     if all(len(values) > 1 for values in per_seed):
-        parts = np.array([values.var(ddof=1) / len(values) for values in per_seed])
-        total = float(parts.sum())
-        freedom = total**2 / float((parts**2 / [len(values) - 1 for values in per_seed]).sum()) if total > 0 else 1.0
-        half = t_quantile(0.5 + confidence / 2, freedom) * total**0.5 / len(means)
+        squares = [(float(values.var(ddof=1)) / len(values), len(values)) for values in per_seed]
+        half = regrets.mean_half_width(squares, confidence)
         row |= {f"{name}_low": centre - half, f"{name}_high": centre + half}
     by_group = [means[[group == other for other in groups]].mean() for group in dict.fromkeys(groups)]
     found = paired_t(by_group, confidence)
@@ -135,7 +133,7 @@ def _cell_row(
         **{"lineage": curve.group("architecture")},
         **{"axis": axis, "predictor": predictor.name, "budget": predictor.budget, "map": predictor.map},
         **{"predicted": curve.fraction(position), "predicted_steps": int(curve.fraction(position) * curve.steps + 0.5)},
-        **{"optimum": best, "error": abs(position - float(np.log(best + curve.offset)))},
+        **{"optimum": best, "error": max(abs(position - end) for end in curve.around_best)},
         **{"regret": float(curve.seed_regrets(position).mean()), "in_plateau": inside[0], "demonstrated": inside[1]},
     }
 
@@ -204,7 +202,7 @@ def _halved(kind: str, axis: str, predictor: Predictor, data: Study, settings: M
     row: dict[str, Any] = {"cells": len(curves), "architectures": len({curve.architecture for curve in curves})}
     if folds < 2:
         return row | {"verdict": CANNOT_SAY, "note": "one seed: there is no other"}
-    regrets = []
+    per_fold = []
     for fold in range(folds):
         u, others = {}, []
         for curve in curves:
@@ -218,8 +216,8 @@ def _halved(kind: str, axis: str, predictor: Predictor, data: Study, settings: M
                 u[predictors.key(curve)] = float(np.mean(inside))
                 keep = [i for i in range(len(seeds)) if i % folds != fold]
                 others.append(replace(curve, values=curve.values[keep]))
-        regrets.append(predictors.mean_regret(predictors.held_out(axis, others, predictors.plan(predictor.map, u))))
-    known = [regret for regret in regrets if regret is not None]
+        per_fold.append(predictors.mean_regret(predictors.held_out(axis, others, predictors.plan(predictor.map, u))))
+    known = [regret for regret in per_fold if regret is not None]
     if not known:
         return row | {"verdict": CANNOT_SAY, "note": "too few cells to fit"}
     note = f"mean over {folds} folds of seeds"
@@ -244,18 +242,20 @@ def _ranked(table: polars.DataFrame) -> polars.DataFrame:
 _REALS = [
     f"{name}{end}" for name in ("regret", "versus_constant") for end in ("", "_low", "_high", "_new_low", "_new_high")
 ]
+
 LEADERBOARD = {
     **dict.fromkeys(("axis", "predictor", "kind"), polars.String),
     "budget": polars.Int64,
     "map": polars.String,
     "rank": polars.Int64,
-    **dict.fromkeys(_REALS, polars.Float64),
+    **dict.fromkeys((*_REALS, "noise_regret"), polars.Float64),
     **dict.fromkeys(("share_in_plateau", "share_demonstrated", "p_value", "p_shuffled"), polars.Float64),
     **dict.fromkeys(("cells", "architectures"), polars.Int64),
     **dict.fromkeys(("verdict", "note"), polars.String),
 }
 """Columns of the leaderboard. `architectures` counts those left out one by one: relatives count once. Regrets are
-shares of the smallest mean loss (0.01 is 1 %)."""
+shares of the smallest mean loss (0.01 is 1 %); `noise_regret` is what any constant has on these cells if warmup makes
+no difference at all."""
 HELD_OUT = {
     **dict.fromkeys((*outcomes.CELL, "lineage", "axis", "predictor"), polars.String),
     "budget": polars.Int64,
@@ -268,4 +268,5 @@ HELD_OUT = {
     "in_plateau": polars.Boolean,
     "demonstrated": polars.Boolean,
 }
-"""Columns of the held-out predictions; `error` is |log(predicted + offset) - log(optimum + offset)|."""
+"""Columns of the held-out predictions; `error` is the largest |log(predicted + offset) - log(w + offset)| that the best
+warmup w may have: it lies somewhere between the warmups beside the best one tried."""

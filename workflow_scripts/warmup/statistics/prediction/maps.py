@@ -61,6 +61,15 @@ class Curve:
         return int(self.mean.argmin())
 
     @cached_property
+    def around_best(self) -> tuple[float, float]:
+        """Positions between which the best warmup lies, tried or not: the warmups beside the best one tried, and no
+        warmup and all of training beyond the ends of the grid (one valley assumed).
+        """
+        ends = np.log(np.array([0.0, 1.0]) + self.offset)
+        beside = np.concatenate([ends[:1], self.z, ends[1:]])
+        return float(beside[self.best]), float(beside[self.best + 2])
+
+    @cached_property
     def relative(self) -> Floats:
         """Relative regret of the mean outcome at each warmup [W]: (outcome - smallest) / |smallest|."""
         return (self.mean - self.mean[self.best]) / self.scale

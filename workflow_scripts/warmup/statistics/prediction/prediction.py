@@ -13,8 +13,8 @@ import numpy as np
 import polars
 
 from warmup.statistics.base import outcomes
-from warmup.statistics.base.intervals import CANNOT_SAY, paired_t
-from warmup.statistics.prediction import maps, predictors
+from warmup.statistics.base.intervals import CANNOT_SAY
+from warmup.statistics.prediction import maps, predictors, regrets
 from warmup.statistics.prediction.leaderboard import within
 from warmup.statistics.prediction.maps import Curve
 from warmup.statistics.prediction.predictors import BEST_CONSTANT, CellKey, Predictor, Study
@@ -62,7 +62,7 @@ def _predict(
         chosen, scheme, record = BEST_CONSTANT, predictors.best_constant, _record("best_constant", leaderboard)
     position = scheme(training)(_blank(target, training, settings["steps"]))
     scores = _scores(record["predictor"], target[2], held_out)
-    low, high, level, reason = conformal(position, target[1], scores, settings["interval_level"])
+    low, high, level, reason = jackknife(position, target[1], scores, settings["interval_level"])
     fraction = _fraction(position, settings)
     alternatives = _alternatives(target, training, data, settings)
     return row | {
@@ -82,15 +82,16 @@ def _predict(
     }
 
 
-def conformal(
+def jackknife(
     position: float, task: str, scores: polars.DataFrame, level: float
 ) -> tuple[float | None, float | None, float, str | None]:
-    """Interval of positions around a prediction, from held-out errors (split conformal, Vovk 2005).
+    """Interval of positions around a prediction, from the errors with which each architecture was left out.
 
     `scores` has lineage, task, error. An architecture's score (a lineage's: the largest of its members) is its error on
-    `task`, or its largest where that task is new. With n architectures the k-th smallest, k = ceil((n + 1) level),
-    covers a new exchangeable architecture with probability at least `level`; if k > n nothing can be said, and the note
-    gives the level that n could reach.
+    `task`, or its largest where that task is new. With n architectures the k-th smallest, k = ceil((n + 1) level), is
+    the half width; if k > n nothing can be said, and the note gives the level that n could reach. A jackknife: that it
+    covers a new exchangeable architecture with probability `level` is no theorem (the fits of the scores lack one
+    architecture each, that of the prediction none); simulations show it (docs/simulations.md).
     """
     same = scores.filter(polars.col("task") == task)
     errors = (same if not same.is_empty() else scores).group_by("lineage").agg(polars.col("error").max())
@@ -114,14 +115,17 @@ def advice(row: Mapping[str, Any]) -> str:
     if row["low"] is None:
         start += "; how far off that may be cannot be said from so few architectures"
     elif _steps(row["low"], row["steps"]) == 0 and _steps(row["high"], row["steps"]) == row["steps"]:
-        start += f", but the interval with {row['level']:.0%} confidence excludes no warmup at all"
+        start += f", but the interval for {row['level']:.0%} of architectures excludes no warmup at all"
     else:
         limits = f"{_percent(row['low'])} and {_percent(row['high'])}"
-        start += f"; the best warmup lies between {limits} with {row['level']:.0%} confidence"
+        start += f"; the best warmup lies between {limits} for {row['level']:.0%} of architectures like those swept"
     record = row["record"]
     if record["regret"] is None:
         return f"{start}. There is no other architecture on which this could have been tried out."
-    cost = f"{_share(record['regret'])} of the loss on architectures it had not seen (n = {record['architectures']})"
+    noise = record["noise_regret"]
+    tried = f"n = {record['architectures']}"
+    tried += "" if noise is None else f"; seed noise alone would show {_share(noise)}"
+    cost = f"{_share(record['regret'])} of the loss on architectures it had not seen ({tried})"
     if row["diagnostic"] == BEST_CONSTANT.name:
         return f"{start}. No diagnostic did better out of sample than one warmup for all, which cost {cost}."
     name = row["diagnostic"].replace("_", " ")
@@ -196,15 +200,21 @@ def _scored(
         return {"validation": {"verdict": CANNOT_SAY, "note": "no seed has every warmup, or every run diverged"}}
     curve = maps.curve(cell, settings["log_offset"])
     position, best = curve.position(row["predicted"]), float(curve.warmups[curve.best])
-    regret = paired_t(curve.seed_regrets(position), settings["confidence"])
+    cost = regrets.regret(curve, position)
+    regret = regrets.mean_regret_columns([cost], [target[0]], settings["confidence"])
     lines = plateaus.select(*outcomes.CELL, "not_excluded", "demonstrated").iter_rows()
     sets = {line[:3]: line[3:] for line in lines}
+    known = regret["regret_low"] is not None
     inside = within(curve, position, sets.get(target, (None, None)))
     covered = None if row["low"] is None else bool(row["low"] - 1e-9 <= best <= row["high"] + 1e-9)
     return {
-        "validation": regret.columns("regret")
+        "validation": {name: regret[name] for name in ("regret", "regret_low", "regret_high", "noise_regret")}
         | {"optimum": best, "in_interval": covered, "in_plateau": inside[0], "demonstrated": inside[1]}
-        | {"seeds": len(curve.values), "verdict": regret.verdict, "note": regret.note}
+        | {
+            "seeds": cost.seeds,
+            "verdict": "ok" if known else CANNOT_SAY,
+            "note": "" if known else "one seed: no interval",
+        }
     }
 
 
@@ -247,7 +257,7 @@ PREDICTIONS = {
     "map": polars.String,
     "value": polars.Float64,
     **dict.fromkeys(("record_regret", "record_regret_new_low", "record_regret_new_high"), polars.Float64),
-    **dict.fromkeys(("record_versus_constant", "record_share_in_plateau"), polars.Float64),
+    **dict.fromkeys(("record_noise_regret", "record_versus_constant", "record_share_in_plateau"), polars.Float64),
     "record_architectures": polars.Int64,
     **dict.fromkeys(("validation_regret", "validation_regret_low", "validation_regret_high"), polars.Float64),
     "validation_optimum": polars.Float64,
