@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars
 import pytest
+from known_truth import correlation_checks
 from known_truth import trained_tables as synthetic
 from scipy import stats
 
@@ -267,6 +268,36 @@ def test_equal_data_give_equal_tables() -> None:
     assert table(design).equals(table(design))
 
 
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+def test_on_a_fine_grid_the_measured_coefficient_is_the_normal_one(rho: float) -> None:
+    fine = stats.norm.ppf((np.arange(5000) + 0.5) / 5000)
+    assert coverage.measured_truth("pearson", rho, fine, 0.0) == pytest.approx(rho, abs=2e-3)
+    ranks = 6.0 / math.pi * math.asin(rho / 2.0)
+    assert coverage.measured_truth("spearman", rho, fine, 0.0) == pytest.approx(ranks, abs=2e-3)
+
+
+def test_a_coarse_grid_pulls_the_measured_coefficient_towards_zero() -> None:
+    coarse = np.array([0.0, 0.0, 0.0, 0.02, 0.02, 0.1])
+    for measure in ("pearson", "spearman", "log_log"):
+        rng = np.random.default_rng(3)
+        x, y = rng.multivariate_normal([0, 0], [[1, 0.9], [0.9, 1]], 20_000).T
+        w = coverage.at_rank(y, coarse)
+        direct = {
+            "pearson": lambda x=x, w=w: stats.pearsonr(x, w),
+            "spearman": lambda x=x, w=w: stats.spearmanr(x, w),
+            "log_log": lambda x=x, w=w: stats.pearsonr(x, np.log(w + 0.005)),
+        }[measure]()
+        found = coverage.measured_truth(measure, 0.9, coarse, 0.005)
+        assert found == pytest.approx(direct.statistic, abs=0.015)
+        assert found < 0.87
+
+
+def test_limits_for_the_true_optimum_keep_the_one_nearer_to_zero() -> None:
+    for limits, kept in (((0.2, 0.9), (0.2, 1.0)), ((-0.9, -0.2), (-1.0, -0.2)), ((-0.1, 0.6), (-1.0, 1.0))):
+        found = correlation.noiseless(*limits)
+        assert (found["noiseless_low"], found["noiseless_high"]) == kept
+
+
 # Simulation: coverage and size of what is reported as a number.
 
 
@@ -317,3 +348,9 @@ def test_fisher_over_clusters_covers_zero_on_whole_studies_without_association()
             covered += limits["low"] <= 0 <= limits["high"]
     assert spoken > 290
     assert covered / spoken >= 0.93
+
+
+@pytest.mark.slow
+def test_limits_hold_for_the_measured_optimum_and_noiseless_ones_for_the_true() -> None:
+    for check in correlation_checks.checks(seeds=2, studies=300):
+        assert check.passes, check

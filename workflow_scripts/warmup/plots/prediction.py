@@ -294,7 +294,8 @@ def _correlation_words(table: polars.DataFrame) -> str:
     value = cautious.get("estimate")
     if value is None:
         return f"r: cannot say ({cautious.get('note') or 'no correlation was computed'})"
-    words = f"r = {value:.2f} over {cautious['cells']} cells of {cautious['architectures']} architectures"
+    count = f"{cautious['cells']} cells of {cautious['architectures']} architectures"
+    words = f"r = {value:.2f} with the measured optimum over {count}"
     if cautious.get("low") is not None:
         words += f", {cautious['low']:.2f} to {cautious['high']:.2f}"
     else:

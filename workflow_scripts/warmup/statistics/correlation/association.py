@@ -104,7 +104,7 @@ def coefficient(
     if measure == "spearman":
         x, y = _ranks(x, weights), _ranks(y, weights)
     if measure == "within_task":
-        x, y = _less_group_means(x, weights, tasks), _less_group_means(y, weights, tasks)
+        x, y = less_group_means(x, weights, tasks), less_group_means(y, weights, tasks)
     return _pearson(x, y, weights)
 
 
@@ -141,7 +141,8 @@ def _ranks(values: Floats, weights: Floats) -> Floats:
     return ranks.reshape(values.shape)
 
 
-def _less_group_means(values: Floats, weights: Floats, groups: Floats) -> Floats:
+def less_group_means(values: Floats, weights: Floats, groups: Floats) -> Floats:
+    """`values` [..., cells] less the weighted mean of their group; `groups` [cells, groups] is an indicator."""
     size = weights @ groups
     means = np.divide((weights * values) @ groups, size, out=np.zeros(np.shape(size)), where=size > 0)
     return values - means @ groups.T

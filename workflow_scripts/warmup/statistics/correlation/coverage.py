@@ -1,9 +1,11 @@
 """How often intervals of the correlation cover, and tests reject a true null, at the size of this design.
 
 Two models. *Seeds*: the observed cell means are the truth, seeds are drawn from the observed residuals; the interval
-should cover the coefficient of the noiseless cells. *Architectures*: log spike ratio and optimum are bivariate normal
-over architectures with an intraclass correlation `icc` between the tasks of one architecture; the interval should
-cover the population's coefficient, the least favourable of several. Out: {(measure, method): {coverage,
+should cover the coefficient of the noiseless cells. *Architectures*: log spike ratio and need are bivariate normal
+over architectures with an intraclass correlation `icc` between the tasks of one architecture, and each need is taken to
+the optimum that was measured at its rank, so that the grid and the noise of the seeds are in the simulated optima as
+they are in the study's; the interval should cover the population's coefficient of the *measured* optimum, the least
+favourable of several. Out: {(measure, method): {coverage,
 coverage_error, size, size_error}}.
 """
 
@@ -18,11 +20,13 @@ from warmup.statistics.correlation import association
 from warmup.statistics.correlation import methods as methods
 from warmup.statistics.correlation.association import MEASURES, Floats, Points
 
-TRUTHS = (0.0, 0.5, 0.9)
-"""Population coefficients at which coverage is simulated; the least counts."""
+TRUTHS = (0.0, 0.5, 0.9, 0.97)
+"""Population coefficients of the normal variables at which coverage is simulated; the least counts."""
 SEED_DRAWS = 199
 CLUSTER_DRAWS = 199
 PERMUTATION_DRAWS = 100
+QUANTILES = 20_000
+"""Points of a normal distribution over which population coefficients are averaged."""
 
 Found = dict[tuple[str, str], dict[str, Any]]
 
@@ -77,21 +81,25 @@ def clusters(measure: str, points: Points, settings: Mapping[str, Any], rng: np.
     confidence, replicates, count = settings["confidence"], settings["cluster_replicates"], len(points.names)
     weights = methods.cluster_weights(points, CLUSTER_DRAWS, rng)
     tail = 0.5 - confidence / 2
+    optima = measured_optima(points, settings)
     bootstrap, classical = [], []
     for rho in TRUTHS:
         x, y = architectures_drawn(points, rho, settings["icc"], replicates, rng, settings["lineage_icc"])
-        truth = 6.0 / math.pi * math.asin(rho / 2.0) if measure == "spearman" else rho
-        draws = np.stack([_linear(measure, x[i], y[i], tasks, weights) for i in range(replicates)])
-        with np.errstate(invalid="ignore"):
-            low, high = np.nanquantile(draws, [tail, 1 - tail], axis=1)
-        bootstrap.append(share((low <= truth) & (truth <= high), "coverage"))
-        limits = [methods.fisher(float(value), count, confidence) for value in _linear(measure, x, y, tasks)]
+        w, truth = at_rank(y, optima), measured_truth(measure, rho, optima, points.offset)
+        draws = np.stack(
+            [association.coefficient(measure, x[i], w[i], tasks, points.offset, weights) for i in range(replicates)]
+        )
+        draws = draws[np.isfinite(draws).any(axis=1)]  # where every resample is undefined nothing would be said
+        low, high = np.nanquantile(draws, [tail, 1 - tail], axis=1) if len(draws) else (np.empty(0), np.empty(0))
+        bootstrap.append(share((low <= truth) & (truth <= high), "coverage") if len(draws) else {})
+        found = association.coefficient(measure, x, w, tasks, points.offset)
+        limits = [methods.fisher(float(value), count, confidence) for value in found if math.isfinite(value)]
         inside = [row["low"] <= truth <= row["high"] for row in limits if "low" in row]
         classical.append(share(np.array(inside), "coverage") if inside else {})
         if rho == 0.0:
             null = (x, y)
     return {
-        (measure, "cluster_bootstrap"): min(bootstrap, key=lambda row: row["coverage"]),
+        (measure, "cluster_bootstrap"): min(bootstrap, key=lambda row: row.get("coverage", 1.0)),
         (measure, "fisher_clusters"): min(classical, key=lambda row: row.get("coverage", 1.0)),
         (measure, "permutation"): share(_permutation_rejects(measure, points, *null, settings, rng), "size"),
         (measure, "naive"): share(_naive_rejects(measure, points, *null, settings, rng), "size"),
@@ -103,15 +111,51 @@ def within_lineages(points: Points, count: int, settings: Mapping[str, Any]) -> 
     lineage and task in the place of each task; `count`: architectures less lineages, plus one."""
     rng = np.random.default_rng(methods.RANDOM_SEED)
     groups, found = association.task_matrix(points.tasks), []
+    optima = measured_optima(points, settings)
     for rho in TRUTHS:
-        drawn = architectures_drawn(
+        x, y = architectures_drawn(
             points, rho, settings["icc"], settings["cluster_replicates"], rng, settings["lineage_icc"]
         )
-        values = association.coefficient("within_task", *drawn, groups, 0.0)
-        limits = [methods.fisher(float(value), count, settings["confidence"]) for value in values]
-        inside = [row["low"] <= rho <= row["high"] for row in limits if "low" in row]
+        w = at_rank(y, optima)
+        dx, dw = (association.less_group_means(part, np.ones(part.shape), groups) for part in (x, w))
+        truth = float((dx * dw).sum() / math.sqrt((dx**2).sum() * (dw**2).sum()))
+        values = association.coefficient("within_task", x, w, groups, 0.0)
+        limits = [
+            methods.fisher(float(value), count, settings["confidence"]) for value in values if math.isfinite(value)
+        ]
+        inside = [row["low"] <= truth <= row["high"] for row in limits if "low" in row]
         found.append(share(np.array(inside), "coverage") if inside else {})
     return min(found, key=lambda row: row.get("coverage", 1.0))
+
+
+def measured_optima(points: Points, settings: Mapping[str, Any]) -> Floats:
+    """Optima of all cells as they enter the coefficient, of every fold, in order of size."""
+    return np.sort(methods.pairs(points, methods.folds_of(points, settings))[1].ravel())
+
+
+def at_rank(normal: Floats, optima: Floats) -> Floats:
+    """The optimum that has the rank among `optima` (sorted) which each standard normal number has among its like."""
+    rank = (special.ndtr(normal) * len(optima)).astype(np.int64)
+    return optima[np.minimum(rank, len(optima) - 1)]
+
+
+def measured_truth(measure: str, rho: float, optima: Floats, offset: float) -> float:
+    """Population coefficient of a normal x and the measured optimum of a normal y that correlates `rho` with x.
+
+    E[x w] = rho E[y w], so Pearson's needs one average over y; for ranks x enters as its own rank, which is Phi(x), and
+    E[Phi(x) | y] = Phi(rho y / sqrt(2 - rho^2)).
+    """
+    y = special.ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES)
+    w = at_rank(y, optima)
+    if measure == "spearman":
+        below, within = np.searchsorted(optima, w, "left"), np.searchsorted(optima, w, "right")
+        w = (below + within) / 2.0 / len(optima)
+        x, spread = special.ndtr(rho * y / math.sqrt(2.0 - rho * rho)), math.sqrt(1.0 / 12.0)
+    else:
+        x, spread = rho * y, 1.0
+        if measure == "log_log":
+            w = np.log(w + offset)
+    return float(((x - x.mean()) * (w - w.mean())).mean() / (spread * w.std())) if w.std() > 0 else math.nan
 
 
 def architectures_drawn(
