@@ -19,7 +19,7 @@ SETTINGS: dict[str, Any] = {
     "confidence": 0.95,
     "margins": {"default": {"absolute": 0.002}},
     "equivalence_margins": None,
-    "pool_below": 5,
+    "reference": 0.0,
 }
 HERE = {"scale": "laptop", "study": "warmup", "confidence": 0.95}
 

@@ -67,7 +67,7 @@ def optimum_ranges(plateaus: polars.DataFrame, runs: polars.DataFrame) -> polars
         found = {name: row[name] for name in (*CELL, "n", "verdict", "note")}
         if low is not None:
             found |= {"low": low, "high": high, "identified": not row["whole_grid"]}
-            found |= {"flat": len(row["demonstrated"]) == len(grid)}
+            found |= {"flat": row["flat"]}
             found |= {"outer_low": max([w for w in grid if w < low - 1e-12], default=0.0)}
             found |= {"outer_high": min([w for w in grid if w > high + 1e-12], default=1.0)}
         rows.append(found)
