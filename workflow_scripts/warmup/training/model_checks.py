@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,27 +37,41 @@ logger = logging.getLogger("warmup")
 def check(settings: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
     """Description of every (architecture, task) of `settings["cells"]`: parameters, layer groups, roles.
 
-    data: folder of prepared data by task. Raises ConfigurationError, naming the key, for what cannot be trained.
+    data: folder of prepared data by task. Raises ConfigurationError for what cannot be trained: all of it in one
+    message, each with its key.
     """
     torch.set_num_threads(1)
-    tasks = {
-        name: registry.load("tasks", entry["kind"]).Task(entry, data[name]) for name, entry in settings["tasks"].items()
-    }
-    described: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+
+    @contextmanager
+    def told(key: str, where: str = "") -> Iterator[None]:
+        try:
+            yield
+        except ConfigurationError as error:
+            problems.append(f"{key}{error}{where}")
+
+    tasks: dict[str, Task] = {}
+    for name, entry in settings["tasks"].items():
+        with told(f"tasks.{name}."):
+            tasks[name] = registry.load("tasks", entry["kind"]).Task(entry, data[name])
     for name in settings["recipes"]:
-        try:
+        with told(f"recipes.{name}: "):
             _recipe(settings, name)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"recipes.{name}: {error}") from error
-    for architecture, task, _ in settings["cells"]:
-        if task in described.get(architecture, {}):
+    described: dict[str, dict[str, Any]] = {}
+    for architecture, task in dict.fromkeys((architecture, task) for architecture, task, _ in settings["cells"]):
+        if task not in tasks:
             continue
-        try:
-            entry = describe(settings["architectures"][architecture], tasks[task])
-        except ConfigurationError as error:
-            raise ConfigurationError(f"architectures.{architecture}.{error} (task {task})") from error
-        described.setdefault(architecture, {})[task] = entry
-        logger.info("%s on %s: %s parameters", architecture, task, f"{entry['parameters']:,}")
+        with told(f"architectures.{architecture}.", f" (task {task})"):
+            described.setdefault(architecture, {})[task] = describe(
+                settings["architectures"][architecture], tasks[task]
+            )
+            logger.info(
+                "%s on %s: %s parameters", architecture, task, f"{described[architecture][task]['parameters']:,}"
+            )
+    if len(problems) > 1:
+        problems = [f"{len(problems)} things of this study cannot be trained:", *(f"  - {line}" for line in problems)]
+    if problems:
+        raise ConfigurationError("\n".join(problems))
     return described
 
 
