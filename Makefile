@@ -14,11 +14,16 @@ COMPARE = PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.provenance.compare
 .PHONY: all env test test-fast test-slow check benchmark docs why compare checkpoints clean-checkpoints
 .DEFAULT_GOAL := all
 
+# A page that fails stops no training (--keep-going); the report shows what exists and says what does not, and why.
 all: env
-	$(BIN)/snakemake --cores $(CORES) --config scale=$(SCALE)
-	$(BIN)/snakemake --cores 1 --config scale=$(SCALE) --report $(REPORT).zip
-	rm -rf $(REPORT) && $(BIN)/python -m zipfile -e $(REPORT).zip results/$(SCALE)/
-	@echo "report: $(REPORT)/report.html (and $(REPORT).zip)"
+	@$(BIN)/snakemake --cores $(CORES) --keep-going --config scale=$(SCALE); status=$$?; \
+	if [ $$status = 0 ]; then \
+	    $(BIN)/snakemake --cores 1 --config scale=$(SCALE) --report $(REPORT).zip; \
+	else \
+	    PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.plots.unfinished $(REPORT).zip --config scale=$(SCALE); \
+	fi && rm -rf $(REPORT) && $(BIN)/python -m zipfile -e $(REPORT).zip results/$(SCALE)/ && \
+	echo "report: $(REPORT)/report.html (and $(REPORT).zip)" || exit 1; \
+	exit $$status
 
 env: $(VENV)/.complete
 
