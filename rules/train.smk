@@ -2,6 +2,14 @@
 # Makes: the files of every run (log, evaluation, attention, summary, resources), and of the short probe runs of
 # architectures whose warmup is to be predicted. Models are checked once before anything is trained. Checkpoints that no
 # run of any study of this scale would resume from are listed (orphaned_checkpoints) or removed (clean_checkpoints).
+from warmup.training.warm import address
+
+# as text: Snakemake rounds numbers
+OPERATION = {key: str(SETTINGS["training"][key] or 0) for key in grid.OPERATION}
+if workflow.is_main_process:
+    address.announce_study()  # its trainings share a process that ends with it
+elif workflow.remote_exec:
+    OPERATION["start"] = "cold"
 
 
 rule check_models:
@@ -43,8 +51,7 @@ rule train:
         "../envs/train.yaml"
     threads: SETTINGS["training"]["threads"]
     resources:
-        # as text: Snakemake rounds numbers
-        **{key: str(SETTINGS["training"][key] or 0) for key in grid.OPERATION},
+        **OPERATION,
         mem_mb=memory_mb,
         runtime=runtime_minutes,
         gpu=1 if SETTINGS["training"]["device"] == "cuda" else 0,

@@ -1,8 +1,11 @@
 """What tests share: small prepared data of every kind, effective settings, and run settings."""
 
 import copy
+import os
 import sys
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,37 @@ sys.path.insert(0, str(REPOSITORY / "workflow_scripts"))
 
 from warmup import files  # noqa: E402
 from warmup.config import configuration, grid  # noqa: E402
+
+
+WARM = b"warmup.training.warm.server"
+"""Word on the command line of a process that starts trainings."""
+
+
+def pytest_configure() -> None:
+    """Mark all processes that these tests start, so that one left over can be told from those of other tests."""
+    os.environ.setdefault("WARMUP_SWEEP_TESTS", f"{os.getpid()}-{time.time()}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail if a process that starts trainings has outlived its study."""
+    if hasattr(session.config, "workerinput"):
+        return  # the controller looks, once all workers have ended
+    deadline = time.monotonic() + 10
+    while (left := _left_over()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if left:
+        print(f"\nwarm processes outlived their studies: {left}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _left_over() -> list[int]:
+    mark = f"WARMUP_SWEEP_TESTS={os.environ['WARMUP_SWEEP_TESTS']}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if WARM in (entry / "cmdline").read_bytes() and mark in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found
 
 
 @pytest.fixture(scope="session")

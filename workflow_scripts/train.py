@@ -5,23 +5,21 @@ from typing import Any
 
 from warmup.job import run_job
 from warmup.training import startup
-
-with startup.no_collection():
-    from warmup.training import loop
+from warmup.training.order import Order
+from warmup.training.warm import client
 
 
 def main(job: Any) -> None:
-    loop.run(
+    order = Order(
         settings=job.params.settings,
-        data=Path(job.input.data).parent,
-        folder=Path(job.output.summary).parent,
-        operation=loop.Operation(
-            checkpoints=Path(job.resources.checkpoints),
-            checkpoint_minutes=float(job.resources.checkpoint_minutes),
-            checkpoint_steps=int(job.resources.checkpoint_steps) or None,
-            progress_seconds=float(job.resources.progress_seconds),
-        ),
+        data=str(Path(job.input.data).parent),
+        folder=str(Path(job.output.summary).parent),
+        checkpoints=job.resources.checkpoints,
+        checkpoint_minutes=float(job.resources.checkpoint_minutes),
+        checkpoint_steps=int(job.resources.checkpoint_steps) or None,
+        progress_seconds=float(job.resources.progress_seconds),
     )
+    client.train(order, job.resources.start, Path(job.log[0]))
 
 
 with startup.quick_exit():

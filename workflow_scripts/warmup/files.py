@@ -5,11 +5,13 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars
 import pyarrow
 import pyarrow.parquet
+
+if TYPE_CHECKING:
+    import polars
 
 
 def replace_atomically(path: str | Path, write: Any) -> None:
@@ -58,12 +60,14 @@ def write_parquet(table: pyarrow.Table, path: str | Path) -> None:
     )
 
 
-def write_table(frame: polars.DataFrame, *paths: str | Path) -> None:
+def write_table(frame: "polars.DataFrame", *paths: str | Path) -> None:
     """A statistics table at every path given, `.parquet` or `.csv` by its ending (lists become JSON text in CSV)."""
     for path in map(Path, paths):
         if path.suffix == ".parquet":
             replace_atomically(path, lambda temporary: frame.write_parquet(temporary, compression="zstd"))
         elif path.suffix == ".csv":
+            import polars  # not before: trainings write no such table, and are forked without polars' threads
+
             flat = frame.with_columns(
                 polars.col(name).map_elements(lambda cell: json.dumps(cell.to_list()), return_dtype=polars.String)
                 for name, kind in frame.schema.items()

@@ -3,30 +3,39 @@
 `job` is Snakemake's script object (input, output, params, wildcards, log, threads); nothing here imports Snakemake.
 """
 
-import json
 import logging
-import os
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from warmup.errors import StaleResultError, UserError
+from warmup.provenance import code_state
 
 FORMAT = "%(asctime)s %(message)s"
 
 
 def run_job(main: Callable[[Any], None], job: Any) -> None:
     """Run `main(job)`, logging to `job.log[0]` and to standard error; a UserError ends the job with its message."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if job.log:
-        Path(job.log[0]).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(job.log[0], mode="w"))
-    logging.basicConfig(level=logging.INFO, format=FORMAT, datefmt="%H:%M:%S", handlers=handlers, force=True)
-    try:
+    log = Path(job.log[0]) if job.log else None
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("")
+    with reported(log):
         refuse_changed_code(job)
         main(job)
+
+
+@contextmanager
+def reported(log: Path | None) -> Iterator[None]:
+    """Messages inside go to standard error and to the end of the file `log`; an error is told there too (exit 1)."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if log is not None:
+        handlers.append(logging.FileHandler(log))
+    logging.basicConfig(level=logging.INFO, format=FORMAT, datefmt="%H:%M:%S", handlers=handlers, force=True)
+    try:
+        yield
     except UserError as error:
         logging.getLogger("warmup").error("error: %s", error)
         sys.exit(1)
@@ -41,15 +50,7 @@ def refuse_changed_code(job: Any) -> None:
     Snakemake digests the code once, at its start; a job that waited hours in its queue imports what is there by now.
     """
     code = job.params.get("settings", {}).get("code", {})
-    if not code:
-        return
-    command = [sys.executable, "-m", "warmup.provenance.code_check"]
-    root = Path(__file__).resolve().parents[1]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run(command, env=environment, input=json.dumps(code), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"the check of the code failed: {done.stderr}")
-    changed = json.loads(done.stdout)
+    changed = code_state.changed(code) if code else []
     if changed:
         raise StaleResultError(
             f"the code changed while the workflow was running ({', '.join(changed)}); start Snakemake again, "

@@ -14,7 +14,7 @@ from warmup.config.feasibility import micro_batch, study_architectures, warmup_s
 if TYPE_CHECKING:
     from warmup.settings import RunSettings
 
-OPERATION = ("checkpoint_minutes", "checkpoint_steps", "progress_seconds")
+OPERATION = ("checkpoint_minutes", "checkpoint_steps", "progress_seconds", "start")
 """Keys of `training` that change nothing in a result, so no run depends on them."""
 
 SAID_OF_IT = ("label", "role", "lineage", "micro_batch")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from warmup.errors import ConfigurationError
+from warmup.errors import ConfigurationError, UserError
 from warmup.provenance.differences import differences, fingerprint
 from warmup.provenance.imports import Chosen, Doubt
 from warmup.provenance.read_sources import Source, short_digest, source
@@ -19,13 +19,13 @@ from warmup.provenance.versions import versions
 from warmup.registry import PACKAGES
 
 __all__ = [
-    "changed",
     "code",
     "differences",
     "doubts",
     "environment",
     "fingerprint",
     "forget",
+    "meanings",
     "refuse_stale",
     "stale",
     "stale_runs",
@@ -55,20 +55,27 @@ def doubts(script: str | Path, choices: Mapping[str, Sequence[str]] = {}) -> lis
     return list(_closure(root, path, _frozen(choices)).doubts)
 
 
-def changed(code: Mapping[str, str]) -> list[str]:
-    """Files of `code` (answers of the function `code`, merged or not) that mean something else by now, or are gone.
+def meanings() -> dict[str, list[str]]:
+    """Digests that `code` may give each file under the scripts' folder by now, keyed as there.
 
-    Whether docstrings and annotations count is a matter of each closure, so any way of counting them may match.
+    Whether docstrings and annotations count is a matter of each closure, so a module has one per way of counting them;
+    none while it is not valid Python.
     """
     modules = {path: module for module, path in _sources(ROOT).items()}
-
-    def digests(path: Path) -> set[str]:
+    ways = [(docstrings, annotations) for docstrings in (False, True) for annotations in (False, True)]
+    found: dict[str, list[str]] = {}
+    for path in sorted(ROOT.rglob("*")):
         if path in modules:
-            ways = ((docstrings, annotations) for docstrings in (False, True) for annotations in (False, True))
-            return {source(path, modules[path]).digest(*way) for way in ways}
-        return {short_digest(path.read_bytes())} if path.is_file() else set()
-
-    return [path for path, before in code.items() if before not in digests(ROOT / path)]
+            try:
+                digests = {source(path, modules[path]).digest(*way) for way in ways}
+            except UserError:  # no Python at the moment: whatever uses it has changed
+                digests = set()
+        elif path.is_file() and path.parent.name != "__pycache__":
+            digests = {short_digest(path.read_bytes())}
+        else:
+            continue
+        found[path.relative_to(ROOT).as_posix()] = sorted(digests)
+    return found
 
 
 def environment(path: str | Path) -> str:

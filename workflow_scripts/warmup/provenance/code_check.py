@@ -1,6 +1,6 @@
-"""Command: digests of code as JSON on standard input, those that no longer hold as a JSON list on standard output.
+"""Command: digests that each file of the code may be recorded with, {path: [digest, ...]}, as JSON on standard output.
 
-`adapters.run` asks it at the start of every job, in a process of its own: so no result depends on how this is done.
+A job asks it (`code_state.meanings`) in a process of its own: so no result depends on how this is done.
 """
 
 import json
@@ -9,4 +9,4 @@ import sys
 from warmup.provenance import closure
 
 if __name__ == "__main__":
-    json.dump(closure.changed(json.load(sys.stdin)), sys.stdout)
+    json.dump(closure.meanings(), sys.stdout)

@@ -55,6 +55,8 @@ class Operation:
     checkpoint_minutes: float
     checkpoint_steps: int | None
     progress_seconds: float
+    start: str = "cold"
+    """How the process began: "warm" (forked from the study's process) or "cold"."""
 
 
 def run(settings: RunSettings, data: Path, folder: Path, operation: Operation) -> None:
@@ -78,7 +80,7 @@ def run(settings: RunSettings, data: Path, folder: Path, operation: Operation) -
         if torch.cuda.is_available() and device.type == "cuda":
             torch.cuda.synchronize()
         try:
-            _finish(training, folder)
+            _finish(training, folder, operation.start)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -332,7 +334,7 @@ def _loop(training: Training, store: Store, operation: Operation, signals: Signa
     progress.say(last=True)
 
 
-def _finish(training: Training, folder: Path) -> None:
+def _finish(training: Training, folder: Path, start: str) -> None:
     """Write the files of the run."""
     settings, recorder = training.settings, training.recorder
     made_with = versions.versions()
@@ -359,14 +361,17 @@ def _finish(training: Training, folder: Path) -> None:
         "code": settings["code"],
         "versions": made_with,
     }
-    recording.write(folder, tables, _resources(training), summary)
+    recording.write(folder, tables, _resources(training, start), summary)
     logger.info(
         "%s after %d steps: best validation loss %s", summary["status"], training.step, summary["best_validation_loss"]
     )
 
 
-def _resources(training: Training) -> dict[str, Any]:
+def _resources(training: Training, start: str) -> dict[str, Any]:
+    """What this process took; Snakemake's benchmark of a warm start covers the client alone."""
     import resource
+
+    usage = resource.getrusage(resource.RUSAGE_SELF)
 
     sessions = training.sessions.until(training.step)
     seconds = sum(session["seconds"] for session in sessions)
@@ -375,9 +380,11 @@ def _resources(training: Training) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "tokens_per_second": tokens / seconds,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "processor_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_memory_mb": usage.ru_maxrss / 1024,
         "peak_gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None,
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "threads": torch.get_num_threads(),
+        "start": start,
         "sessions": sessions,
     }

@@ -4,31 +4,33 @@ Norms and losses stay on the training device in preallocated buffers; nothing is
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars
 import pyarrow
 import torch
 from torch import Tensor, nn
 
 from warmup import files
 from warmup.architectures import layers
+from warmup.training import columns
 
 FINAL_SHARE = 0.1
 """The final training loss is the mean over this last share of the steps."""
 
-ATTENTION_SCHEMA: dict[str, Any] = {
-    "step": polars.Int32,
-    "module": polars.String,
-    "layer": polars.Int32,
-    "head": polars.Int32,
-    "quantity": polars.String,
-    "value": polars.Float32,
-    "values": polars.List(polars.Float32),
+ATTENTION_COLUMNS: dict[str, Callable[[Sequence[Any]], pyarrow.Array]] = {
+    "step": partial(columns.optional_numbers, dtype=np.int32),
+    "module": columns.optional_texts,
+    "layer": partial(columns.optional_numbers, dtype=np.int32),
+    "head": partial(columns.optional_numbers, dtype=np.int32),
+    "quantity": columns.optional_texts,
+    "value": partial(columns.optional_numbers, dtype=np.float32),
+    "values": partial(columns.optional_lists, dtype=np.float32),
 }
+"""What the probes' rows are kept as; a row that lacks a key has null there."""
 
 
 class Recorder:
@@ -95,35 +97,32 @@ class Recorder:
     def log(self, rates: np.ndarray, done: int, metadata: Mapping[str, str]) -> pyarrow.Table:
         """Table of `done` steps: step, learning_rate, loss, gradient_norm, gradient_norm/<group>."""
         squares = self.squares[:done].cpu().numpy()
-        columns: dict[str, np.ndarray] = {
+        kept: dict[str, np.ndarray] = {
             "step": np.arange(done, dtype=np.int32),
             "learning_rate": rates[:done].astype(np.float32),
             "loss": self.losses[:done].cpu().numpy(),
             "gradient_norm": np.sqrt(squares.sum(1)).astype(np.float32),
         }
         for index, group in enumerate(self.groups):
-            columns[f"gradient_norm/{group}"] = np.sqrt(squares[:, index]).astype(np.float32)
-        return _table(polars.DataFrame(columns), metadata)
+            kept[f"gradient_norm/{group}"] = np.sqrt(squares[:, index]).astype(np.float32)
+        return pyarrow.table({name: columns.numbers(values) for name, values in kept.items()}, metadata=metadata)
 
     def evaluation_table(self, metadata: Mapping[str, str]) -> pyarrow.Table:
         """One row per validation: step (updates done), loss, the task's metric."""
-        frame = polars.DataFrame(self.evaluations, infer_schema_length=None)
-        return _table(frame.with_columns(polars.col("step").cast(polars.Int32)), metadata)
+        kept = {name: np.array([row[name] for row in self.evaluations]) for name in self.evaluations[0]}
+        kept["step"] = kept["step"].astype(np.int32)
+        return pyarrow.table({name: columns.numbers(values) for name, values in kept.items()}, metadata=metadata)
 
     def attention_table(self, metadata: Mapping[str, str]) -> pyarrow.Table:
         """The probes' rows."""
-        return _table(polars.DataFrame(self.probes, schema=ATTENTION_SCHEMA), metadata)
+        kept = {name: column([row.get(name) for row in self.probes]) for name, column in ATTENTION_COLUMNS.items()}
+        return pyarrow.table(kept, metadata=metadata)
 
     def final_training_loss(self, done: int) -> float | None:
         """Mean training loss over the last tenth of the steps done."""
         if done == 0:
             return None
         return finite(float(self.losses[done - max(1, int(done * FINAL_SHARE)) : done].double().mean()))
-
-
-def _table(frame: polars.DataFrame, metadata: Mapping[str, str]) -> pyarrow.Table:
-    """`frame` for Arrow, by way of polars: pyarrow's own conversions from Python import pandas, 0.3 s of every run."""
-    return frame.to_arrow(compat_level=polars.CompatLevel.oldest()).replace_schema_metadata(metadata)
 
 
 def outcomes(evaluations: Sequence[Mapping[str, float]], metric: str) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""What a training is told, as plain values that fit into JSON, and its execution in the process that is asked.
+
+Nothing heavy is imported before `carry_out`: who only passes an order on stays light.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from warmup.training import startup
+
+
+@dataclass(frozen=True)
+class Order:
+    """One training: settings of the run (`grid.run_settings` and code digests), folders, and how it is operated."""
+
+    settings: Mapping[str, Any]
+    data: str
+    folder: str
+    checkpoints: str
+    checkpoint_minutes: float
+    checkpoint_steps: int | None
+    progress_seconds: float
+
+
+def carry_out(order: Order, start: str) -> None:
+    """Train; `start` says how this process began ("warm" or "cold") and is only recorded."""
+    with startup.no_collection():
+        from warmup.training import loop
+
+    loop.run(
+        settings=order.settings,
+        data=Path(order.data),
+        folder=Path(order.folder),
+        operation=loop.Operation(
+            checkpoints=Path(order.checkpoints),
+            checkpoint_minutes=order.checkpoint_minutes,
+            checkpoint_steps=order.checkpoint_steps,
+            progress_seconds=order.progress_seconds,
+            start=start,
+        ),
+    )
