@@ -19,7 +19,6 @@ sys.path.insert(0, str(REPOSITORY / "workflow_scripts"))
 from warmup import files  # noqa: E402
 from warmup.config import configuration, grid  # noqa: E402
 
-
 WARM = b"warmup.training.warm.server"
 """Word on the command line of a process that starts trainings."""
 

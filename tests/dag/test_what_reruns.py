@@ -161,7 +161,10 @@ def test_labels_train_nothing(study: Study) -> None:
 
 def test_how_a_training_is_operated_trains_nothing(study: Study) -> None:
     """Pages that show the configuration, or the bill of it, are made again."""
-    operated = {"training": {"checkpoint_minutes": 1, "checkpoint_steps": 3}, "checkpoints": "elsewhere"}
+    operated = {
+        "training": {"checkpoint_minutes": 1, "checkpoint_steps": 3, "start": "cold"},
+        "checkpoints": "elsewhere",
+    }
     assert rules(study.plan(configuration=operated)) <= {"setup", "bill", "bill_compared"}
 
 

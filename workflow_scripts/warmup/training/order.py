@@ -3,19 +3,23 @@
 Nothing heavy is imported before `carry_out`: who only passes an order on stays light.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from warmup.training import startup
+
+if TYPE_CHECKING:
+    from warmup.settings import RunSettings
 
 
 @dataclass(frozen=True)
 class Order:
     """One training: settings of the run (`grid.run_settings` and code digests), folders, and how it is operated."""
 
-    settings: Mapping[str, Any]
+    settings: RunSettings
     data: str
     folder: str
     checkpoints: str

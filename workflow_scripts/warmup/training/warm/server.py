@@ -7,6 +7,8 @@ orders are taken, and leaves the process behind. It trains nothing, and starts n
 of a process that did could hang. A child dies with this process, and is killed when its client is gone.
 """
 
+from __future__ import annotations
+
 import ctypes
 import fcntl
 import gc
@@ -20,11 +22,14 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from warmup.training.order import Order, carry_out
 from warmup.training.warm import address, messages, surroundings
 from warmup.training.warm.address import Address
+
+if TYPE_CHECKING:
+    from warmup.settings import RunSettings
 
 IDLE_SECONDS = 60.0
 """A process without a training ends after this time."""
@@ -71,7 +76,7 @@ def import_libraries() -> None:
     gc.freeze()
 
 
-def import_for(settings: dict[str, Any]) -> None:
+def import_for(settings: RunSettings) -> None:
     """Import what trainings like this one need besides: kernels, and numba's own tables, a quarter of a second."""
     from warmup import registry
     from warmup.architectures import families
