@@ -128,10 +128,13 @@ def test_a_pilot_with_a_first_seed_of_its_own_shares_no_run_with_the_study(tiny_
     assert not set(study) & set(pilot)
 
 
-@pytest.mark.parametrize("change", ["progress_seconds", "checkpoint_minutes", "checkpoint_steps"])
-def test_how_a_run_is_operated_is_no_part_of_its_settings(change: str, tiny_config: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [("progress_seconds", 7), ("checkpoint_minutes", 7), ("checkpoint_steps", 7), ("start", "cold")],
+)
+def test_how_a_run_is_operated_is_no_part_of_its_settings(change: str, value: Any, tiny_config: dict[str, Any]) -> None:
     before = configuration.effective(tiny_config)
-    after = configuration.effective(configuration.merge(tiny_config, {"training": {change: 7}}))
+    after = configuration.effective(configuration.merge(tiny_config, {"training": {change: value}}))
     run = grid.runs(before)[0]
     assert before["training"][change] != after["training"][change]
     assert grid.run_settings(before, run) == grid.run_settings(after, run)

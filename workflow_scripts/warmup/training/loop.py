@@ -35,7 +35,7 @@ from warmup.training import recording, startup
 from warmup.training.checkpoints import Store
 from warmup.training.exhausted import out_of_memory_explained
 from warmup.training.progress import Progress
-from warmup.training.sessions import Sessions
+from warmup.training.sessions import Sessions, used_by_this_process
 from warmup.training.signals import Signals
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ class Operation:
     checkpoint_minutes: float
     checkpoint_steps: int | None
     progress_seconds: float
-    start: str = "cold"
-    """How the process began: "warm" (forked from the study's process) or "cold"."""
+    start: str = "cold"  # how the process began; or "warm", forked from the study's
 
 
 def run(settings: RunSettings, data: Path, folder: Path, operation: Operation) -> None:
@@ -368,11 +367,6 @@ def _finish(training: Training, folder: Path, start: str) -> None:
 
 
 def _resources(training: Training, start: str) -> dict[str, Any]:
-    """What this process took; Snakemake's benchmark of a warm start covers the client alone."""
-    import resource
-
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-
     sessions = training.sessions.until(training.step)
     seconds = sum(session["seconds"] for session in sessions)
     tokens = training.step * training.task.batch_size * training.task.positions
@@ -380,8 +374,7 @@ def _resources(training: Training, start: str) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "tokens_per_second": tokens / seconds,
-        "processor_seconds": usage.ru_utime + usage.ru_stime,
-        "peak_memory_mb": usage.ru_maxrss / 1024,
+        **used_by_this_process(),
         "peak_gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None,
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "threads": torch.get_num_threads(),

@@ -5,6 +5,7 @@ from one file, whatever became of the jobs' own logs.
 """
 
 import os
+import resource
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -42,3 +43,9 @@ class Sessions:
             "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
         }
         return [*self._earlier, now]
+
+
+def used_by_this_process() -> dict[str, float]:
+    """Processor time and largest memory. Of a warm start Snakemake's own benchmark sees the client alone."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {"processor_seconds": usage.ru_utime + usage.ru_stime, "peak_memory_mb": usage.ru_maxrss / 1024}
