@@ -1,9 +1,8 @@
 """Rule bill: the configuration -> what the study will cost."""
 
-from pathlib import Path
 from typing import Any
 
-from warmup import files
+from warmup import files, html_page
 from warmup.cost import page, study, tables
 from warmup.job import run_job
 
@@ -13,7 +12,7 @@ def main(job: Any) -> None:
     rows, totals = study.reckon(choices)
     files.write_table(tables.of_bill(rows), *job.output.table)
     content = page.html(choices["settings"]["scale"], rows, totals, [])
-    files.replace_atomically(Path(job.output.page), lambda temporary: temporary.write_text(content))
+    html_page.save(content, job.output.page)
 
 
 run_job(main, snakemake)

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars
 
-from warmup import files
+from warmup import files, html_page
 from warmup.cost import bill, page, reality, tables
 from warmup.job import run_job
 
@@ -19,7 +19,7 @@ def main(job: Any) -> None:
     measured = reality.compare(choices["settings"], rows, resources)
     files.write_table(tables.of_measured(measured), *job.output.table)
     content = page.html(choices["settings"]["scale"], rows, bill.totals(choices["settings"], rows), measured)
-    files.replace_atomically(Path(job.output.page), lambda temporary: temporary.write_text(content))
+    html_page.save(content, job.output.page)
 
 
 run_job(main, snakemake)

@@ -4,7 +4,7 @@ from typing import Any
 
 import polars
 
-from warmup import files
+from warmup import files, html_page
 from warmup.job import run_job
 from warmup.plots import pages
 from warmup.statistics.words import claims
@@ -15,7 +15,7 @@ def main(job: Any) -> None:
     tables = {name: polars.read_parquet(path) for name, path in zip(settings["tables"], job.input, strict=True)}
     found = claims.claims_table(settings["claims"], tables, settings)
     files.write_table(found, *job.output.table)
-    pages.save(pages.claims(found), job.output.page)
+    html_page.save(pages.claims(found), job.output.page)
 
 
 run_job(main, snakemake)

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars
 
-from warmup import files
+from warmup import files, html_page
 from warmup.job import run_job
 from warmup.plots import pages
 from warmup.statistics.prediction import diagnostics, prediction
@@ -20,7 +20,7 @@ def main(job: Any) -> None:
     found = prediction.predict(**tables, probes=diagnostics.diagnostic_table(folders, settings), settings=settings)
     files.write_json({"predictions": found}, job.output.json)
     files.write_table(prediction.table(found), *job.output.table)
-    pages.save(pages.predictions(found, settings["labels"]), job.output.page)
+    html_page.save(pages.predictions(found, settings["labels"]), job.output.page)
     for one in found:
         logging.getLogger("warmup").info(one["advice"])
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
+from warmup import html_page
 from warmup.cost.bill import Row, Totals
 from warmup.cost.reality import Measured
 
@@ -29,11 +30,8 @@ COLUMNS: tuple[Column, ...] = (
 MEASURED = ("architecture", "task", "recipe", "runs", "h/run", "measured / planned", "utilisation", "GPU memory")
 
 STYLE = """
-body { font: 15px/1.45 system-ui, "DejaVu Sans", sans-serif; color: #222; margin: 1.5rem; max-width: 80rem }
-h1 { font-size: 1.25rem } h2 { font-size: 1.02rem; margin: 1.6rem 0 .3rem }
-table { border-collapse: collapse; font-size: .86rem; margin: .6rem 0 }
-th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #ddd; white-space: nowrap }
-th { border-bottom: 2px solid #999 } td:nth-child(-n+3), th:nth-child(-n+3) { text-align: left }
+th, td { text-align: right; padding: .3rem .6rem; white-space: nowrap }
+td:nth-child(-n+3), th:nth-child(-n+3) { text-align: left }
 """
 
 
@@ -50,14 +48,11 @@ def text(scale: str, bill: Sequence[Row], totals: Totals, measured: Sequence[Mea
 def html(scale: str, bill: Sequence[Row], totals: Totals, measured: Sequence[Measured]) -> str:
     """The bill as a page of its own: no network, no script."""
     head, cells = [name for name, _ in COLUMNS], [[show(row) for _, show in COLUMNS] for row in bill]
-    body = [f"<h1>Cost of scale {escape(scale)}</h1><p>{escape(sentence(totals))}</p>", _table(head, cells)]
+    body = [f"<p>{escape(sentence(totals))}</p>", _table(head, cells)]
     body += [f"<p>{escape(line)}</p>" for line in (*notes(bill), *disk(totals))]
     if measured:
         body.append("<h2>Measured on finished runs</h2>" + _table(list(MEASURED), [_measured(row) for row in measured]))
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Cost of the study</title>'
-        f"<style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
-    )
+    return html_page.page(f"Cost of scale {scale}", "".join(body), STYLE)
 
 
 def sentence(totals: Totals) -> str:
@@ -104,7 +99,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     def line(cells: list[str], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
-    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
+    return f'<div class="wide"><table>{line(head, "th")}{"".join(line(row, "td") for row in rows)}</table></div>'
 
 
 def _hours(hours: float) -> str:

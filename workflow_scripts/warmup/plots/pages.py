@@ -5,32 +5,20 @@ In: table rows. Out: one HTML page each that needs no network and no script.
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import polars
 
-from warmup.files import replace_atomically
+from warmup import html_page
 
 STYLE = """
-body { font: 15px/1.45 system-ui, "DejaVu Sans", sans-serif; color: #222 }
-body { margin: 1.5rem auto; max-width: 68rem; padding: 0 1rem }
-h1 { font-size: 1.25rem } h2 { font-size: 1.02rem; margin: 1.6rem 0 .3rem } p { margin: .3rem 0 }
-table { border-collapse: collapse; width: 100%; font-size: .88rem; margin: .6rem 0 }
-th, td { text-align: left; vertical-align: top; padding: .45rem .6rem; border-bottom: 1px solid #ddd }
-th { border-bottom: 2px solid #999; font-weight: 600 } td.number { text-align: right; white-space: nowrap }
 .tag { display: inline-block; padding: .05rem .5rem; border-radius: .8rem; white-space: nowrap; font-weight: 600 }
 .supported { background: #d9efdf; color: #12502a } .contradicted { background: #f8dcd6; color: #7d1f0d }
 .inconclusive { background: #f3ecd2; color: #5c4a05 } .untestable { background: #e8e8e8; color: #444 }
-.small { color: #666; font-size: .82rem } .advice { font-size: 1.02rem }
+.advice { font-size: 1.02rem }
 """
 TAGS = {"supported": "supported", "supported among the warmups tried": "supported", "contradicted": "contradicted"}
 TAGS |= {"not identifiable: the curve is flat": "inconclusive", "inconclusive": "inconclusive"}
-
-
-def save(page: str, path: str | Path) -> None:
-    """Write a page whole or not at all."""
-    replace_atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
 
 
 def claims(table: polars.DataFrame) -> str:
@@ -51,14 +39,18 @@ def claims(table: polars.DataFrame) -> str:
     )
     scale = table["scale"][0] if table.height else ""
     introduction = f"<p>Scale {_text(scale)}: {_text(summary)}. Rules were written before the data were seen.</p>"
-    return _page("Claims of the papers", f"{introduction}<table><tr>{head}</tr>{''.join(body)}</table>")
+    return html_page.page(
+        "Claims of the papers",
+        f'{introduction}<div class="wide"><table><tr>{head}</tr>{"".join(body)}</table></div>',
+        STYLE,
+    )
 
 
 def predictions(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> str:
     """Every prediction with its advice, record, score (where swept), and what the other diagnostics would have said."""
     parts = [_prediction(row, labels) for row in rows]
     nothing = "<p>No architecture has the role <code>predict</code> or <code>validate</code>.</p>"
-    return _page("Predicted warmup", "".join(parts) or nothing)
+    return html_page.page("Predicted warmup", "".join(parts) or nothing, STYLE)
 
 
 def _prediction(row: Mapping[str, Any], labels: Mapping[str, str]) -> str:
@@ -107,10 +99,3 @@ def _number(value: float | None) -> str:
 
 def _text(value: Any) -> str:
     return "" if value is None else escape(str(value))
-
-
-def _page(title: str, body: str) -> str:
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{body}</body></html>\n"
-    )
