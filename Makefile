@@ -11,7 +11,7 @@ REPORT := results/$(SCALE)/report
 
 COMPARE = PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.provenance.compare
 
-.PHONY: all env test test-fast test-slow check benchmark docs why compare checkpoints clean-checkpoints
+.PHONY: all env test test-fast test-slow check benchmark simulations docs why compare checkpoints clean-checkpoints
 .DEFAULT_GOAL := all
 
 # A page that fails stops no training (--keep-going); the report shows what exists and says what does not, and why.
@@ -57,6 +57,10 @@ check: env
 
 benchmark: env
 	$(BIN)/python benchmarks/run.py
+
+# What the statistics promise, counted on planted studies, old code against new: docs/simulations.md (half an hour)
+simulations: env
+	$(BIN)/python benchmarks/simulations.py --page docs/simulations.md
 
 # Pages made from what they describe: docs/configuration.md from the schema, the map in docs/architecture.md from docs/rooms.yaml
 docs: env

@@ -25,7 +25,7 @@ KINDS = tuple(registry.names("probes"))
 
 def share(architecture: str, kinds: Collection[str] = KINDS) -> float:
     """Processor time of the probes `kinds` over that of a laptop run of `architecture` on text with them."""
-    command = [sys.executable, "-P", __file__, "--run", architecture, *kinds]  # -P: coverage.py here is no library
+    command = [sys.executable, "-P", __file__, "--run", architecture, *kinds]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     probing, process = json.loads(done.stdout.splitlines()[-1])
     return probing / process

@@ -74,8 +74,24 @@ def test_few_groups_give_no_variance_and_say_so() -> None:
 
 def test_one_architecture_can_say_that_warmup_matters_but_not_that_architectures_differ() -> None:
     found = mixed_model.mixed_model(table(architectures=1), SETTINGS).filter(kind="test", grouping="world")
-    assert found["verdict"].to_list() == ["ok", "cannot say"]
+    assert found["verdict"].to_list() == ["ok", "cannot say", "ok"]
     assert "one architecture only" in found["note"][1]
+    single = mixed_model.mixed_model(table(tasks=1), SETTINGS).filter(kind="test", grouping="world")
+    assert single["verdict"].to_list() == ["ok", "ok", "cannot say"] and "one task only" in single["note"][2]
+
+
+def test_tasks_that_differ_do_not_hide_an_architecture_and_opposite_effects_do_not_cancel() -> None:
+    early, late = planted_optimum(WARMUPS, 0.0, 0.1), planted_optimum(WARMUPS, 0.3, 0.1)
+    differ = numpy.stack([cell + 5 * other for cell in (early, late, late) for other in (early, late)])
+    opposite = numpy.stack([early, late] * 3)
+    p = {
+        name: mixed_model.mixed_model(table(regret=regret), SETTINGS)
+        .filter(kind="test", grouping="world")["p"]
+        .to_list()
+        for name, regret in (("differ", differ), ("opposite", opposite))
+    }
+    assert max(p["differ"]) < 0.01
+    assert p["opposite"][0] < 0.01 and p["opposite"][1] > 0.05 and p["opposite"][2] < 0.01
 
 
 def test_each_recipe_has_its_own_model() -> None:

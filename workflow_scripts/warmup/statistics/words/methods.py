@@ -99,9 +99,7 @@ def _model(tables: Mapping[str, polars.DataFrame], statistics: Mapping[str, Any]
         return ""
     return (
         "Over all cells, log(outcome) was modelled by a natural cubic spline of log(W + W0) with up to "
-        f"{statistics['mixed_model']['spline_freedom']} degrees of freedom, crossed with architecture, plus task and "
-        "a random "
-        "effect of the seed (statsmodels MixedLM, REML), tested by a parametric bootstrap that keeps the spread of "
-        "each cell "
-        "and warmup."
+        f"{statistics['mixed_model']['spline_freedom']} degrees of freedom, crossed with architecture and task, plus a "
+        "random effect of the seed (statsmodels MixedLM, REML), tested by a parametric bootstrap that keeps the spread "
+        "of each cell and warmup; what is said of architectures holds on average over tasks."
     )
