@@ -18,7 +18,7 @@ from warmup.errors import ConfigurationError
 from warmup.tasks import classification, forecasting, language
 from warmup.training import model_checks
 
-PAPER_COUNTS = {  # trained parameters on OpenWebText with the GPT-2 vocabulary (SCIENCE.md section 1)
+PAPER_COUNTS = {  # trained parameters on OpenWebText with the GPT-2 vocabulary ([S0])
     "gpt2": 124_439_808,
     "mamba": 371_516_416,
     "jamba": 393_455_200,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from warmup.provenance.meaning import meaning
 
 
-def of(text: str, **keep: bool) -> str:
-    return meaning(ast.parse(textwrap.dedent(text)), **keep)
+def of(text: str) -> str:
+    return meaning(ast.parse(textwrap.dedent(text)))
 
 
 ORIGINAL = '''
@@ -45,13 +45,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import quite.other
 
-LIMIT = .1
+LIMIT: float = .1
 def mean(
-        values,
-        weight: "float | None" = (1.0),
-):
+        values: list[float],
+        weight: float = (1.0),
+) -> float:
     "Says something else."
-    total = 0
+    total: float = 0
     for value in values: total += value
     pass
     return (weight * total) / len(values)
@@ -59,7 +59,7 @@ class Empty(Exception): pass
 """
 
 
-def test_comments_docstrings_formatting_and_idle_annotations_do_not_count() -> None:
+def test_comments_docstrings_and_formatting_do_not_count() -> None:
     assert of(ORIGINAL) == of(SAME)
 
 
@@ -88,32 +88,32 @@ def test_whatever_can_act_counts(old: str, new: str) -> None:
     ("text", "other"),
     [
         ("@dataclass\nclass A:\n    x: int = 0", "@dataclass\nclass A:\n    x: float = 0"),
-        ("class A(NamedTuple):\n    x: int", "class A(NamedTuple):\n    x: float"),
-        ("@singledispatch\ndef f(x: int): return x", "@singledispatch\ndef f(x: str): return x"),
-        ("X: register('a') = 1", "X: register('b') = 1"),
-        ("def f(x: register('a')): return x", "def f(x: register('b')): return x"),
-        ("def f() -> register('a'): return 1", "def f() -> register('b'): return 1"),
+        ("def f(x: int): return x", "def f(x: str): return x"),
+        ("def f() -> int: return 1", "def f() -> str: return 1"),
+        ("def f():\n    x: int\n    return x", "def f():\n    return x"),
     ],
 )
-def test_annotations_that_can_act_count(text: str, other: str) -> None:
+def test_annotations_count(text: str, other: str) -> None:
     assert of(text) != of(other)
 
 
-def test_a_bare_annotation_still_makes_a_name_local() -> None:
-    assert of("def f():\n    x: int\n    return x") != of("def f():\n    return x")
-    assert of("def f():\n    x: int\n    return x") == of("def f():\n    x: str\n    return x")
+def test_no_code_of_this_repository_reads_docstrings() -> None:
+    """They count in no digest, so nothing that a job computes may depend on one."""
+    scripts = Path(__file__).parents[2] / "workflow_scripts"
+    readers = [
+        f"{file.relative_to(scripts)}, line {node.lineno}"
+        for file in sorted(scripts.rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text()))
+        if (isinstance(node, ast.Attribute) and node.attr in {"__doc__", "getdoc"})
+        or (isinstance(node, ast.Name) and node.id in {"__doc__", "getdoc"})
+    ]
+    assert readers == []
 
 
 def test_the_branch_taken_without_type_checking_counts() -> None:
     text = "if TYPE_CHECKING:\n    import a\nelse:\n    {}"
     assert of(text.format("import b")) != of(text.format("import c"))
     assert of(text.format("import b")) == of("import b")
-
-
-def test_docstrings_and_annotations_count_when_code_reads_them() -> None:
-    assert of('"""One."""', docstrings=True) != of('"""Two."""', docstrings=True)
-    assert of('x = 1\n"""One."""', docstrings=True) == of('x = 1\n"""Two."""', docstrings=True)
-    assert of("def f(x: int): return x", annotations=True) != of("def f(x: str): return x", annotations=True)
 
 
 def test_values_of_different_type_differ() -> None:
@@ -155,4 +155,4 @@ def test_the_text_of_every_kind_of_node_is_pinned() -> None:
         finally: assert n, "n"
         """
     )
-    assert hashlib.sha256(of(rich).encode()).hexdigest()[:16] == "bb6b34b3caf7b19f"
+    assert hashlib.sha256(of(rich).encode()).hexdigest()[:16] == "a482a12a490f71ee"

@@ -256,25 +256,6 @@ def test_an_edit_changes_the_digest_of_its_file_alone(write: Write) -> None:
     assert {path for path in after if after[path] != before[path]} == {"warmup/numbers.py"}
 
 
-def test_docstrings_count_where_the_closure_reads_them(write: Write) -> None:
-    root = write(PACKAGE | {"plot.py": "from warmup import numbers\nprint(numbers.__doc__)"})
-    training, plot = closure.code(root / "train.py"), closure.code(root / "plot.py")
-    write({"warmup/numbers.py": '"""Numbers."""\nhalf = 0.5'})
-    assert closure.code(root / "train.py") == training
-    assert closure.code(root / "plot.py") != plot
-
-
-def test_annotations_count_where_the_closure_reads_them(write: Write) -> None:
-    typed = {"warmup/numbers.py": "def half(x: int): return x / 2"}
-    root = write(
-        PACKAGE | typed | {"plot.py": "import typing\nfrom warmup import numbers\ntyping.get_type_hints(numbers)"}
-    )
-    training, plot = closure.code(root / "train.py"), closure.code(root / "plot.py")
-    write({"warmup/numbers.py": "def half(x: float): return x / 2"})
-    assert closure.code(root / "train.py") == training
-    assert closure.code(root / "plot.py") != plot
-
-
 def test_one_process_sees_one_state_of_the_code(write: Write) -> None:
     root = write(PACKAGE)
     before = closure.code(root / "train.py")

@@ -27,9 +27,9 @@ def end_process() -> None:
     read_sources._answers.cache_clear()
 
 
-def told(path: Path) -> tuple[object, str, str]:
+def told(path: Path) -> tuple[object, str]:
     source = Source(path, "module")
-    return source.imports, source.digest(False, False), source.digest(True, True)
+    return source.imports, source.digest()
 
 
 def test_what_is_kept_is_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

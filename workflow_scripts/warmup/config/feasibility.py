@@ -52,7 +52,7 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def warmup_steps(warmup: float, steps: int) -> int:
-    """round(fraction x steps), halves up (SCIENCE.md section 1)."""
+    """round(fraction x steps), halves up ([S0])."""
     return int(float(warmup) * steps + 0.5)
 
 

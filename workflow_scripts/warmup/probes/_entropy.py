@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 NEARLY_NOTHING = 1e-3
-"""Weights below this share of the uniform weight count as sparse (SCIENCE.md section 3)."""
+"""Weights below this share of the uniform weight count as sparse."""
 
 
 def entropies(weights: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:

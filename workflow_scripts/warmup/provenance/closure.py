@@ -6,6 +6,7 @@ given; an import that cannot be read counts a whole package, and `doubts` says s
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -55,26 +56,16 @@ def doubts(script: str | Path, choices: Mapping[str, Sequence[str]] = {}) -> lis
     return list(_closure(root, path, _frozen(choices)).doubts)
 
 
-def meanings() -> dict[str, list[str]]:
-    """Digests that `code` may give each file under the scripts' folder by now, keyed as there.
-
-    Whether docstrings and annotations count is a matter of each closure, so a module has one per way of counting them;
-    none while it is not valid Python.
-    """
+def meanings() -> dict[str, str]:
+    """Digest that `code` gives each file under the scripts' folder by now, keyed as there; none if it is no Python."""
     modules = {path: module for module, path in _sources(ROOT).items()}
-    ways = [(docstrings, annotations) for docstrings in (False, True) for annotations in (False, True)]
-    found: dict[str, list[str]] = {}
+    found: dict[str, str] = {}
     for path in sorted(ROOT.rglob("*")):
         if path in modules:
-            try:
-                digests = {source(path, modules[path]).digest(*way) for way in ways}
-            except UserError:  # no Python at the moment: whatever uses it has changed
-                digests = set()
+            with suppress(UserError):  # no Python at the moment: whatever uses it has changed
+                found[path.relative_to(ROOT).as_posix()] = source(path, modules[path]).digest()
         elif path.is_file() and path.parent.name != "__pycache__":
-            digests = {short_digest(path.read_bytes())}
-        else:
-            continue
-        found[path.relative_to(ROOT).as_posix()] = sorted(digests)
+            found[path.relative_to(ROOT).as_posix()] = short_digest(path.read_bytes())
     return found
 
 
@@ -146,11 +137,7 @@ def _closure(root: Path, script: Path, choices: tuple[tuple[str, tuple[str, ...]
             if found:
                 doubts.append(f"{shown}, line {doubt.line}: {doubt.reason}; all of {doubt.package or 'warmup'} counts")
             waiting += [name for one in found for name in _with_parents(one)]
-    docstrings = any(known.imports.reads_docstrings for known in facts.values())
-    annotations = any(known.imports.reads_annotations for known in facts.values())
-    digests = {
-        known.path.relative_to(root).as_posix(): known.digest(docstrings, annotations) for known in facts.values()
-    }
+    digests = {known.path.relative_to(root).as_posix(): known.digest() for known in facts.values()}
     for known in facts.values():
         digests |= _data_beside(root, known)
     return _Closure(dict(sorted(digests.items())), tuple(sorted(doubts)))

@@ -1,4 +1,4 @@
-"""Command: digests that each file of the code may be recorded with, {path: [digest, ...]}, as JSON on standard output.
+"""Command: the digest that each file of the code is recorded with, {path: digest}, as JSON on standard output.
 
 A job asks it (`code_state.meanings`) in a process of its own: so no result depends on how this is done.
 """

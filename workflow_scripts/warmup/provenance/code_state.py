@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,11 +36,11 @@ def state() -> str:
 def changed(code: Mapping[str, str]) -> list[str]:
     """Files of `code` (answers of `closure.code`, merged or not) that mean something else by now, or are gone."""
     known = meanings()
-    return [path for path, digest in code.items() if digest not in known.get(path, ())]
+    return [path for path, digest in code.items() if digest != known.get(path)]
 
 
-def meanings() -> Mapping[str, Sequence[str]]:
-    """Digests that each file of the code may be recorded with, by its path: one per way of counting (see `closure`).
+def meanings() -> Mapping[str, str]:
+    """The digest that each file of the code is recorded with, by its path (see `closure.meanings`).
 
     Taken from what an earlier job found about the same bytes, if Snakemake's folder holds it: parsing all of them takes
     a second. Raises RuntimeError if the code cannot be read.
@@ -49,7 +49,7 @@ def meanings() -> Mapping[str, Sequence[str]]:
     try:
         kept = json.loads(KEPT.read_bytes())
         if kept["state"] == now:
-            found: dict[str, list[str]] = kept["files"]
+            found: dict[str, str] = kept["files"]
             return found
     except (OSError, ValueError, KeyError, TypeError):
         pass  # missing or half of it: found anew
@@ -58,7 +58,7 @@ def meanings() -> Mapping[str, Sequence[str]]:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"the check of the code failed: {done.stderr}")
-    files: dict[str, list[str]] = json.loads(done.stdout)
+    files: dict[str, str] = json.loads(done.stdout)
     if KEPT.parent.is_dir() and state() == now:  # else it changed while it was read
         _keep(json.dumps({"state": now, "files": files}))
     return files

@@ -30,24 +30,6 @@ OBSCURE = frozenset(
 )
 """Other calls that can run a module of this repository under a name not seen here."""
 
-READS_DOCSTRINGS = frozenset({"__doc__", "getdoc"})
-READS_ANNOTATIONS = frozenset(
-    [
-        "__annotations__",
-        "annotation",
-        "return_annotation",
-        "get_type_hints",
-        "get_annotations",
-        "singledispatch",
-        "singledispatchmethod",
-        "custom_op",
-        "infer_schema",
-        "validate_call",
-        "beartype",
-    ]
-)
-"""Names whose use means that docstrings, or annotations, of other code can act."""
-
 
 @dataclass(frozen=True)
 class Chosen:
@@ -76,8 +58,6 @@ class Imports:
     doubtful: list[Doubt] = field(default_factory=list)
     texts: set[str] = field(default_factory=set)
     """Literal strings that could name a data file beside the module."""
-    reads_docstrings: bool = False
-    reads_annotations: bool = False
 
 
 def imports_of(tree: ast.Module, module: str, is_package: bool) -> Imports:
@@ -130,8 +110,6 @@ class _Finder(ast.NodeVisitor):
             else:
                 self.found.plain.add(f"{origin}.{alias.name}")
                 self.bound[alias.asname or alias.name] = f"{origin}.{alias.name}"
-        self.found.reads_annotations |= any(alias.name in READS_ANNOTATIONS for alias in node.names)
-        self.found.reads_docstrings |= any(alias.name in READS_DOCSTRINGS for alias in node.names)
 
     def absolute(self, name: str, level: int) -> str:
         """A relative name (`level` leading dots) as seen from the root."""
@@ -155,16 +133,14 @@ class _Finder(ast.NodeVisitor):
             self.found.texts.add(node.value)
 
     def visit_Name(self, node: ast.Name) -> None:
-        self.mention(node, node.id if node.id.startswith("__") else "")
+        self.mention(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        self.mention(node, node.attr)
+        self.mention(node)
         self.visit(node.value)
 
-    def mention(self, node: ast.Name | ast.Attribute, name: str) -> None:
-        """An attribute or dunder name in use: it may read docstrings or annotations, or pass an importer on."""
-        self.found.reads_docstrings |= name in READS_DOCSTRINGS
-        self.found.reads_annotations |= name in READS_ANNOTATIONS
+    def mention(self, node: ast.Name | ast.Attribute) -> None:
+        """A name in use: it may pass an importer on."""
         if not isinstance(node.ctx, ast.Load):
             return
         meant = self.dotted(node)

@@ -36,7 +36,7 @@ def short_digest(data: bytes) -> str:
 
 
 class Source:
-    """One module's source: its dependences, and digests of its meaning under each way of counting."""
+    """One module's source: its dependences, and the digest of its meaning."""
 
     def __init__(self, path: Path, module: str) -> None:
         """Raises UserError if the file is no Python."""
@@ -49,13 +49,9 @@ class Source:
         self._key = key
         self.imports = _imports(self._answers.of(key, "imports", self._read_imports))
 
-    def digest(self, docstrings: bool, annotations: bool) -> str:
-        """Digest of the module's meaning; docstrings and annotations count where the closure reads them."""
-
-        def digested() -> str:
-            return short_digest(meaning(self._tree(), docstrings, annotations).encode())
-
-        digest: str = self._answers.of(self._key, f"docstrings {docstrings}, annotations {annotations}", digested)
+    def digest(self) -> str:
+        """Digest of the module's meaning."""
+        digest: str = self._answers.of(self._key, "meaning", lambda: short_digest(meaning(self._tree()).encode()))
         return digest
 
     def _read_imports(self) -> dict[str, Any]:
@@ -83,8 +79,6 @@ def _imports(entry: Mapping[str, Any]) -> Imports:
         chosen=[Chosen(**call) for call in entry["chosen"]],
         doubtful=[Doubt(**doubt) for doubt in entry["doubtful"]],
         texts=set(entry["texts"]),
-        reads_docstrings=entry["reads_docstrings"],
-        reads_annotations=entry["reads_annotations"],
     )
 
 
