@@ -9,7 +9,7 @@ import pytest
 
 from warmup.provenance import compare
 
-SUMMARY = {"best_validation_loss": 1.5, "code": {"a.py": "1"}, "coordinates": {"seed": "0"}}
+SUMMARY = {"best_validation_loss": 1.5, "log_sha256": "a", "code": {"a.py": "1"}, "coordinates": {"seed": "0"}}
 
 
 def results(folder: Path, loss: float = 1.0, summary: dict[str, Any] = SUMMARY, **columns: Any) -> Path:
@@ -26,7 +26,9 @@ def results(folder: Path, loss: float = 1.0, summary: dict[str, Any] = SUMMARY, 
 
 def test_the_same_results_made_by_other_code_on_another_machine_are_equal(tmp_path: Path) -> None:
     before = results(tmp_path / "a")
-    after = results(tmp_path / "b", summary={**SUMMARY, "code": {"b.py": "2"}}, train_seconds=[9.0, 9.0])
+    after = results(
+        tmp_path / "b", summary={**SUMMARY, "code": {"b.py": "2"}, "log_sha256": "b"}, train_seconds=[9.0, 9.0]
+    )
     assert list(compare.compare(before, after)) == []
     assert compare.main([str(before), str(after)]) == 0
 

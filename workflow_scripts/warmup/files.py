@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ import pyarrow.parquet
 
 if TYPE_CHECKING:
     import polars
+
+
+TABLES_VERSION = "2"
+"""Version of the columns of all tables, in each Parquet file's metadata as `warmup_sweep_tables` (CHANGELOG.md)."""
 
 
 def replace_atomically(path: str | Path, write: Any) -> None:
@@ -47,6 +52,7 @@ def write_parquet(table: pyarrow.Table, path: str | Path) -> None:
         elif pyarrow.types.is_integer(field.type):
             encodings[field.name] = "DELTA_BINARY_PACKED"
     texts = [field.name for field in table.schema if pyarrow.types.is_string(field.type)]
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), "warmup_sweep_tables": TABLES_VERSION})
     replace_atomically(
         path,
         lambda temporary: pyarrow.parquet.write_table(
@@ -64,7 +70,8 @@ def write_table(frame: "polars.DataFrame", *paths: str | Path) -> None:
     """A statistics table at every path given, `.parquet` or `.csv` by its ending (lists become JSON text in CSV)."""
     for path in map(Path, paths):
         if path.suffix == ".parquet":
-            replace_atomically(path, lambda temporary: frame.write_parquet(temporary, compression="zstd"))
+            metadata = {"warmup_sweep_tables": TABLES_VERSION}
+            replace_atomically(path, partial(frame.write_parquet, compression="zstd", metadata=metadata))
         elif path.suffix == ".csv":
             import polars  # not before: trainings write no such table, and are forked without polars' threads
 

@@ -14,12 +14,14 @@ from typing import Any
 
 import polars
 
-MAY_DIFFER = frozenset({"resources.json", "data.json"})
+WHAT_IT_TOOK = frozenset({"bill_compared.parquet"})
+"""Tables of nothing but times."""
+
 TIMES = ("seconds", "hours", "minutes", "tokens_per_second", "memory", "disk", "utilisation")
 """Parts of the names of columns that hold what a machine took."""
 
-NOT_IN_RESULTS = frozenset({"code", "versions", "libraries", "settings_digest", "code_digest", "settings"})
-"""Keys of a summary that say what made it."""
+NOT_IN_RESULTS = frozenset({"code", "versions", "libraries", "settings", "log_sha256"})
+"""Keys of a summary that say what made it (the log's metadata do, so its digest does)."""
 
 RUN_TABLES = ("log.parquet", "evaluation.parquet", "attention.parquet")
 
@@ -41,7 +43,7 @@ def compare(before: Path, after: Path) -> Iterator[str]:
 def _files(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         raise SystemExit(f"{folder}: no such folder; name two folders results/<scale>")
-    yield from folder.glob("studies/*/tables/*.parquet")
+    yield from (path for path in folder.glob("studies/*/tables/*.parquet") if path.name not in WHAT_IT_TOOK)
     yield from folder.glob("theory/*.parquet")
     for name in ("summary.json", *RUN_TABLES):
         yield from folder.glob(f"runs/**/{name}")
