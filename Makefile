@@ -8,22 +8,28 @@ BIN := $(VENV)/bin
 TORCH ?=
 TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu)
 REPORT := results/$(SCALE)/report
+TERMINAL := PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.terminal
 
 COMPARE = PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.provenance.compare
 
-.PHONY: all env test test-fast test-slow check benchmark simulations docs why compare checkpoints clean-checkpoints
+.PHONY: all so-far env test test-fast test-slow check benchmark simulations docs why compare checkpoints clean-checkpoints
 .DEFAULT_GOAL := all
 
 # A page that fails stops no training (--keep-going); the report shows what exists and says what does not, and why.
 all: env
-	@$(BIN)/snakemake --cores $(CORES) --keep-going --config scale=$(SCALE); status=$$?; \
+	@$(TERMINAL).study --cores $(CORES) --keep-going --config scale=$(SCALE); status=$$?; \
 	if [ $$status = 0 ]; then \
-	    $(BIN)/snakemake --cores 1 --config scale=$(SCALE) --report $(REPORT).zip; \
+	    $(BIN)/snakemake --cores 1 --quiet all --config scale=$(SCALE) --report $(REPORT).zip; \
 	else \
 	    PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.plots.unfinished $(REPORT).zip --config scale=$(SCALE); \
 	fi && rm -rf $(REPORT) && $(BIN)/python -m zipfile -e $(REPORT).zip results/$(SCALE)/ && \
+	$(TERMINAL).so_far --answer scale=$(SCALE) && \
 	echo "report: $(REPORT)/report.html (and $(REPORT).zip)" || exit 1; \
 	exit $$status
+
+# Counts of a study while it runs, and the last answer; it is no look
+so-far: env
+	@$(TERMINAL).so_far scale=$(SCALE)
 
 env: $(VENV)/.complete
 
