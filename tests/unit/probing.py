@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModel
 
 from warmup import registry
 from warmup.architectures import layers, model
+from warmup.architectures.small import small_settings
 from warmup.config.configuration import complete, schema
 from warmup.probes import _capture
 from warmup.probes._look import Look
@@ -29,6 +30,19 @@ SIZES: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 2, "attn_layer_period": 4, "attn_layer_offset": 2, "expert_layer_period": 2,
         "expert_layer_offset": 1, "num_experts": 4, "num_experts_per_tok": 2, "mamba_d_state": 4,
     },
+    "mamba2": {
+        "hidden_size": 32, "num_hidden_layers": 2, "num_heads": 4, "head_dim": 16, "state_size": 8, "n_groups": 2,
+        "chunk_size": 8,
+    },
+    "qwen3_next": {
+        "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "head_dim": 16, "layer_types": ["linear_attention", "full_attention"],
+        "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+        "num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16,
+    },
+    "kimi_linear": small_settings("kimi_linear", 32, 2),
+    "falcon_h1": small_settings("falcon_h1", 32, 2),
+    "recurrent_gemma": small_settings("recurrent_gemma", 32, 2),
     "rwkv": {"hidden_size": 32, "attention_hidden_size": 32, "num_hidden_layers": 2, "context_length": 64},
     "vit": {
         "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,

@@ -1,5 +1,6 @@
 """The mixing matrices are the layers' own: times the inputs they reproduce what the layers compute."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from probing import SIZES, Wrapped, backbone, look_at, probe_settings, values
 from torch.nn import functional
 
+from warmup import kernels
 from warmup.architectures import projections
 from warmup.probes import mixing
 
@@ -48,6 +50,58 @@ def test_rwkv_weights_times_values_reproduce_the_layers_output() -> None:
     torch.testing.assert_close(mixer.output(receptance * mixed), mixer(states)[0], rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+def test_rg_lru_matrix_times_input_reproduces_the_units_output() -> None:
+    inner = backbone("recurrent_gemma", "eager").eval()
+    unit: Any = next(part for part in inner.modules() if mixing.is_rg_lru(part))
+    x = torch.randn(2, 20, 32, generator=DRAW)
+    matrix = mixing.rg_lru_matrices(unit, x, torch.arange(32))
+    mixed = torch.einsum("bcij,bjc->bic", matrix, x)
+    torch.testing.assert_close(mixed, unit(x, torch.arange(20)[None].expand(2, -1)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def in_torch() -> Iterator[None]:
+    """Operators in PyTorch, as every training on a CPU has them, whatever packages for GPUs are installed."""
+    for name in OPERATORS:
+        kernels.install("cpu", 1, name)
+    yield
+    kernels.uninstall()
+
+
+OPERATORS = {"mamba2": 2, "falcon_h1": 2, "qwen3_next": 1, "kimi_linear": 1}
+"""Backbones whose mixers call an operator, and how many of their two layers do."""
+
+
+@pytest.mark.usefixtures("in_torch")
+@pytest.mark.parametrize("name", OPERATORS)
+@torch.no_grad()
+def test_an_operators_matrix_times_its_values_reproduces_its_output(name: str) -> None:
+    calls = look(name).captured.operators
+    assert len(calls) >= OPERATORS[name]
+    for call in calls.values():
+        values = call.arguments[call.values].float()
+        mixed = torch.einsum("bhij,bjhd->bihd", call.matrices(values.shape[1]), values)
+        skip = call.arguments.get("D")
+        if skip is not None:
+            mixed = mixed + skip[:, None] * values
+        torch.testing.assert_close(mixed, call.output(), rtol=1e-3, atol=1e-4)
+        assert float(call.matrices(values.shape[1]).triu(1).abs().max()) == 0  # nothing of later positions
+
+
+def test_recording_operators_leaves_the_modelling_module_and_the_states_as_they_were() -> None:
+    from transformers.models.mamba2 import modeling_mamba2
+
+    before = modeling_mamba2.mamba2_chunk_scan
+    given = look("mamba2")
+    with torch.no_grad():
+        expected = given.model.eval()(TOKENS)
+        seen = given.captured
+        assert len(seen.operators) == 2
+        assert torch.equal(given.model(TOKENS), expected)
+    assert modeling_mamba2.mamba2_chunk_scan is before
+
+
 @pytest.mark.parametrize("name", ["mamba", "rwkv"])
 @torch.no_grad()
 def test_chosen_channels_are_those_of_the_whole(name: str) -> None:
@@ -60,7 +114,18 @@ def test_chosen_channels_are_those_of_the_whole(name: str) -> None:
     torch.testing.assert_close(matrix_of(mixer, states, chosen), whole[:, chosen])
 
 
-@pytest.mark.parametrize(("name", "layers"), [("mamba", {0, 1}), ("rwkv", {0, 1}), ("jamba", {0, 1, 3})])
+@pytest.mark.usefixtures("in_torch")
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("mamba", {0, 1}),
+        ("rwkv", {0, 1}),
+        ("jamba", {0, 1, 3}),
+        ("mamba2", {0, 1}),
+        ("qwen3_next", {0}),
+        ("falcon_h1", {0, 1}),
+    ],
+)
 def test_every_mixer_gets_rows_per_channel(name: str, layers: set[int]) -> None:
     rows = mixing.before_update(look(name))
     entropies = [row for row in rows if row["quantity"] == "mixing_relative_entropy"]
@@ -108,5 +173,5 @@ def test_an_unknown_mixer_is_named_once(caplog: pytest.LogCaptureFixture) -> Non
 def test_the_layouts_of_attention_and_mixing_do_not_overlap() -> None:
     for name in SIZES:
         for module in backbone(name, "eager").modules():
-            known = mixing.is_mamba(module) or mixing.is_rwkv(module)
+            known = mixing.has_channels(module)
             assert not (known and projections.find(module) is not None)

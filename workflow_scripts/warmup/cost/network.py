@@ -149,10 +149,11 @@ def _share(network: model.Model, name: str, stack: torch.Tensor) -> float:
 def _attention_width(network: model.Model) -> int:
     """Heads times their width; 0 for a backbone without attention."""
     config = network.backbone.config
-    heads = getattr(config, "num_attention_heads", None)
+    layer = config.per_layer_config[0] if getattr(config, "per_layer_config", None) else config  # they may differ
+    heads = getattr(layer, "num_attention_heads", None)
     if not heads:
         return 0
-    width = getattr(config, "head_dim", None) or model.states_width(config) // heads
+    width = getattr(layer, "head_dim", None) or model.states_width(config) // heads
     return int(heads) * int(width)
 
 

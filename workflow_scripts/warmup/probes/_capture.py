@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from warmup.probes import _operators
+
 
 @dataclass(frozen=True)
 class Attention:
@@ -32,9 +34,10 @@ class Attention:
 
 @dataclass
 class Captured:
-    """Attention by module name, and first inputs [n, positions, width] of watched modules by name."""
+    """Attention and operators by module name, and first inputs [n, positions, width] of watched modules by name."""
 
     attention: dict[str, Attention] = field(default_factory=dict)
+    operators: dict[str, _operators.Call] = field(default_factory=dict)
     inputs: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -66,6 +69,12 @@ class Watcher:
         configurations: list[Any] = [getattr(module, "config", None) for module in model.modules()]
         chosen = [getattr(configuration, "_attn_implementation", None) for configuration in configurations]
         self._implementations = {str(implementation) for implementation in chosen if implementation}
+        self._operators = _operators.found(model)
+
+    @property
+    def operators(self) -> frozenset[str]:
+        """Names of the modules whose calls of an operator are recorded."""
+        return frozenset(self._operators)
 
     @torch.no_grad()
     def forward(self, inputs: Tensor) -> Captured:
@@ -79,7 +88,11 @@ class Watcher:
             for name, module in self.modules
         ]
         try:
-            with evaluation_mode(self._model), self._recorded_attention(captured):
+            with (
+                evaluation_mode(self._model),
+                self._recorded_attention(captured),
+                _operators.recorded(self._operators, captured.operators),
+            ):
                 self._model.forward(inputs)
         finally:
             for handle in handles:
