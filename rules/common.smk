@@ -99,6 +99,7 @@ WORDS = {
     "offset": STATISTICS["log_offset"],
     "confidence": STATISTICS["confidence"],
     "scale": SCALE,
+    "question": SETTINGS["studies"][STUDY]["question"],
 }
 
 

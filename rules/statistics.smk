@@ -103,8 +103,41 @@ rule mixed_model:
         "../workflow_scripts/mixed_model.py"
 
 
+rule rates:
+    input:
+        rules.runs_table.output[0],
+    output:
+        rates=multiext(f"{TABLES}/rates", ".parquet", ".csv"),
+        answers=multiext(f"{TABLES}/rate_answers", ".parquet", ".csv"),
+    log:
+        f"{LOGS}/rates/{STUDY}.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=depends(
+            "rates.py",
+            *("outcome", "confidence", "reference", "margins", "equivalence_margins"),
+        ),
+    script:
+        "../workflow_scripts/rates.py"
+
+
+# The table that the study's own question needs beside those of every study (none: how much warmup is needed).
+QUESTION_TABLES = {
+    "learning_rate": "rate_answers",
+    "recipes": "recipe_arms",
+    "plateau_heights": "plateau_height_differences",
+}
+OWN_TABLE = QUESTION_TABLES.get(WORDS["question"])
+
+
 rule effects_figures:
     input:
+        **{name: table_path(name) for name in [OWN_TABLE] if name},
         runs=rules.runs_table.output[0],
         optima=rules.optima.output.optima[0],
         plateaus=rules.optima.output.plateaus[0],

@@ -12,7 +12,7 @@ import polars
 from numpy.typing import NDArray
 
 from known_truth import trained_tables as synthetic
-from known_truth.checks import Check
+from known_truth.shares import Share
 from warmup.statistics.prediction import leaderboard, prediction
 
 SETTINGS: dict[str, Any] = {
@@ -66,7 +66,7 @@ def board_coverage(design: synthetic.Design, studies: int) -> dict[tuple[str, st
     return {key: float(np.mean(values)) for key, values in hits.items()}
 
 
-def checks(seeds: int, studies: int) -> list[Check]:
+def checks(seeds: int, studies: int) -> list[Share]:
     """Coverage of a regret's limits where all warmups are alike, and where they differ by about their noise."""
     worlds = {
         "all warmups alike": synthetic.Design(needs=(0.02,) * 4, seeds=seeds, effect=0.0),
@@ -78,7 +78,7 @@ def checks(seeds: int, studies: int) -> list[Check]:
         for (predictor, kind), share in board_coverage(replace(design, warmups=LAPTOP), studies).items():
             what = "regret on the board" + (", new architecture" if kind else "")
             where = f"{seeds} seeds, 12 cells, {name}: {predictor}"
-            found.append(Check(what, where, "coverage", SETTINGS["confidence"], share, studies))
+            found.append(Share(what, where, "coverage", SETTINGS["confidence"], share, studies))
     return found
 
 
@@ -100,7 +100,7 @@ def interval_coverage(needs: tuple[float, float], seeds: int, studies: int, arch
     return covered / studies
 
 
-def interval_checks(seeds: int, studies: int, only: str = "needs") -> list[Check]:
+def interval_checks(seeds: int, studies: int, only: str = "needs") -> list[Share]:
     """Coverage of the prediction's interval where needs lie between two warmups of the grid, and where they vary."""
     cases = {
         "needs of 2.5 to 3.5 %": (0.025, 0.035),
@@ -108,7 +108,7 @@ def interval_checks(seeds: int, studies: int, only: str = "needs") -> list[Check
         "needs of 0.4 to 20 %": (0.004, 0.2),
     }
     return [
-        Check("interval of a prediction", f"{seeds} seeds, 9 architectures, grid 0, 2, 10, 30 %: {name}", "coverage",
+        Share("interval of a prediction", f"{seeds} seeds, 9 architectures, grid 0, 2, 10, 30 %: {name}", "coverage",
               SETTINGS["interval_level"], interval_coverage(needs, seeds, studies), studies)
         for name, needs in cases.items()
         if only in name

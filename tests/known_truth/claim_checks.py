@@ -9,7 +9,7 @@ from typing import Any
 
 import polars
 
-from known_truth.checks import Check
+from known_truth.shares import Share
 from known_truth.simulation import GRID, Design, planted_optimum, runs
 from warmup.statistics.effect import plateau
 from warmup.statistics.words import claims
@@ -59,16 +59,16 @@ FALSE_CONTRADICTION = {
 CELLS = 4
 
 
-def checks(seeds: int, studies: int) -> list[Check]:
+def checks(seeds: int, studies: int) -> list[Share]:
     """Shares of cells (`studies` of them, four to a study) that are judged wrongly; at most 5 % may be."""
     found = []
     for name, case in FALSE_SUPPORT.items():
         share = verdicts(case, seeds, studies // CELLS).get(claims.SUPPORTED, 0.0)
-        found.append(Check("claimed range supported falsely", f"{seeds} seeds: {name}", "size", 0.05, share, studies))
+        found.append(Share("claimed range supported falsely", f"{seeds} seeds: {name}", "size", 0.05, share, studies))
     for name, case in FALSE_CONTRADICTION.items():
         share = verdicts(case, seeds, studies // CELLS).get(claims.CONTRADICTED, 0.0)
         found.append(
-            Check("claimed range contradicted falsely", f"{seeds} seeds: {name}", "size", 0.05, share, studies)
+            Share("claimed range contradicted falsely", f"{seeds} seeds: {name}", "size", 0.05, share, studies)
         )
     return found
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from known_truth import trained_tables as synthetic
-from known_truth.checks import Check
+from known_truth.shares import Share
 from warmup.statistics.correlation import correlation, methods
 from warmup.statistics.correlation.association import Points
 from warmup.statistics.words import claims
@@ -42,7 +42,7 @@ def study(r: float, architectures: int, seeds: int, warmups: tuple[float, ...], 
     return correlation.design(synthetic.runs(design, rng), ratios, SETTINGS)[0]
 
 
-def checks(seeds: int, studies: int, r: float = 0.97, architectures: int = 12) -> list[Check]:
+def checks(seeds: int, studies: int, r: float = 0.97, architectures: int = 12) -> list[Share]:
     """Coverage of Fisher's interval for the measured and for the true coefficient; a true claim called false."""
     found = []
     for grid, warmups in (("0, 2, 10, 30 %", LAPTOP), ("the paper's grid", synthetic.GRID)):
@@ -64,8 +64,8 @@ def checks(seeds: int, studies: int, r: float = 0.97, architectures: int = 12) -
             wrong.append(claims.judge(row, STRENGTH) == claims.CONTRADICTED)
         where = f"{seeds} seeds, {architectures} architectures, r {r}, {grid}"
         found += [
-            Check(f"correlation {name}", where, "coverage", SETTINGS["confidence"], float(np.mean(inside)), len(inside))
+            Share(f"correlation {name}", where, "coverage", SETTINGS["confidence"], float(np.mean(inside)), len(inside))
             for name, inside in hits.items()
         ]
-        found.append(Check("r contradicted falsely", where, "size", 0.05, float(np.mean(wrong)), len(wrong)))
+        found.append(Share("r contradicted falsely", where, "size", 0.05, float(np.mean(wrong)), len(wrong)))
     return found

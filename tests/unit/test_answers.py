@@ -22,6 +22,7 @@ WORDS = {
     "offset": 0.005,
     "confidence": 0.95,
     "scale": "laptop",
+    "question": "warmup",
 }
 
 
@@ -56,7 +57,8 @@ def test_sentences_say_what_the_tables_hold() -> None:
     row = found["plateaus"].filter(architecture="a00", task="t0").row(0, named=True)
     assert row["not_excluded"] == [0.1]
     assert "For GPT-2 on text the plateau is 10 % alone (demonstrated for 10 %" in text
-    assert "For Mamba on text the plateau takes in the whole grid, 0 % to 30 %" in text
+    assert "For Mamba on text nothing from 0 % to 30 % is excluded" in text
+    assert "each cell at one peak learning rate (0.0006), the same for all warmups" in text
     assert "excluded from the plateau in 2 of 4 cells" in text
 
 
@@ -67,10 +69,16 @@ def test_every_cell_has_its_sentence_under_its_task() -> None:
 
 
 def test_a_gap_in_the_plateau_is_not_papered_over() -> None:
-    row = {"whole_grid": False, "not_excluded": [0.0, 0.1], "not_excluded_contiguous": False}
-    assert answers._extent(row) == "has a gap: 0 and 10 %"
-    row = {"whole_grid": False, "not_excluded": [0.0, 0.02], "not_excluded_contiguous": True}
-    assert answers._extent(row) == "reaches from 0 % to 2 %"
+    row = {"flat": False, "whole_grid": False, "not_excluded": [0.0, 0.1], "not_excluded_contiguous": False}
+    assert answers._extent(row) == "the plateau has a gap: 0 and 10 %"
+    row |= {"not_excluded": [0.0, 0.02], "not_excluded_contiguous": True}
+    assert answers._extent(row) == "the plateau reaches from 0 % to 2 %"
+
+
+def test_a_flat_curve_and_one_of_which_nothing_is_excluded_are_told_apart() -> None:
+    row = {"flat": False, "whole_grid": True, "not_excluded": [0.0, 0.02, 0.1], "not_excluded_contiguous": True}
+    assert answers._extent(row) == "nothing from 0 % to 10 % is excluded"
+    assert answers._extent(row | {"flat": True}) == "every warmup tried, 0 % to 10 %, is as good as the best"
 
 
 def test_censoring_is_said_in_words() -> None:
@@ -140,7 +148,8 @@ def test_cells_that_need_more_seeds_are_counted_apart_from_those_that_do_not() -
         | {"detectable_gap": [0.05, 0.2, 0.3], "seeds_for_two_margins": [3, None, None]}
     )
     (sentence,) = answers._power({"power": power_rows})
-    assert "in 1 of 3 cells; 2 cells would need more than 200." in sentence
+    assert "in 1 of 3 cells; for a regret of two margins" in sentence
+    assert sentence.endswith("2 cells would need more than 200.")
 
 
 def test_an_optimum_beyond_the_grid_has_no_upper_end() -> None:
@@ -150,11 +159,13 @@ def test_an_optimum_beyond_the_grid_has_no_upper_end() -> None:
         "interval_reaches_smallest": False,
         "interval_reaches_largest": True,
     }
-    assert "lies above 2 %" in answers._valley(row)
+    curved = {"flat": False}
+    assert "lies above 2 %" in answers._valley(curved, row)[0]
     row |= {"optimum_high": 0.1, "interval_reaches_largest": False}
-    assert "lies between 2 % and 10 %" in answers._valley(row)
+    assert "lies between 2 % and 10 %" in answers._valley(curved, row)[0]
+    assert answers._valley({"flat": True}, row) == []
     row |= {"interval_reaches_smallest": True, "interval_reaches_largest": True}
-    assert "cannot be told" in answers._valley(row)
+    assert answers._valley(curved, row) == []
 
 
 def test_methods_name_what_was_done_and_nothing_else() -> None:

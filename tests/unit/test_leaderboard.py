@@ -355,4 +355,4 @@ def test_shuffling_has_the_size_it_promises() -> None:
 @pytest.mark.slow
 def test_limits_of_a_regret_hold_where_warmups_are_alike_or_nearly_so() -> None:
     for check in board_checks.checks(seeds=5, studies=300):
-        assert check.passes, check
+        assert check.plausible, check

@@ -91,7 +91,7 @@ def jackknife(
     `task`, or its largest where that task is new. With n architectures the k-th smallest, k = ceil((n + 1) level), is
     the half width; if k > n nothing can be said, and the note gives the level that n could reach. A jackknife: that it
     covers a new exchangeable architecture with probability `level` is no theorem (the fits of the scores lack one
-    architecture each, that of the prediction none); simulations show it (docs/simulations.md).
+    architecture each, that of the prediction none); simulations show it (docs/simulations_answers.md).
     """
     same = scores.filter(polars.col("task") == task)
     errors = (same if not same.is_empty() else scores).group_by("lineage").agg(polars.col("error").max())

@@ -15,10 +15,21 @@ from warmup.files import replace_atomically
 from warmup.statistics.base.intervals import CANNOT_SAY
 from warmup.statistics.base.outcomes import CELL
 from warmup.statistics.base.pairing import ONE_WARMUP
+from warmup.statistics.words import questions
+from warmup.statistics.words.sentence_parts import (
+    Row,
+    Words,
+    counts,
+    label,
+    listed,
+    number,
+    percent,
+    place,
+    rates,
+    reason,
+)
 
 Tables = Mapping[str, polars.DataFrame]
-Words = Mapping[str, Any]
-Row = Mapping[str, Any]
 
 OUTCOMES = {
     "best_validation_loss": "best validation loss",
@@ -27,12 +38,18 @@ OUTCOMES = {
 }
 
 
+JUDGED = ("comparisons", "mixed_model")
+"""Tables of the study as a whole whose rows may say nothing."""
+
+
 @dataclass(frozen=True)
 class Answer:
-    """A heading with its sentences."""
+    """A heading with its sentences, and a table of text under its header (none: empty) above them."""
 
     heading: str
     sentences: list[str]
+    header: tuple[str, ...] = ()
+    rows: Sequence[tuple[str, ...]] = ()
 
 
 def sentences(tables: Tables, words: Words) -> list[str]:
@@ -41,24 +58,49 @@ def sentences(tables: Tables, words: Words) -> list[str]:
 
 
 def answers(tables: Tables, words: Words) -> list[Answer]:
-    """The answer: in short, then cell by cell under each task, then what the study as a whole can and cannot say."""
-    tasks = list(dict.fromkeys(tables["plateaus"]["task"]))
+    """The answer to the study's own question, then cell by cell under each task, then the study as a whole.
+
+    Where the study asks for something else than the warmup, cells that were trained at one warmup and statements that
+    cannot be made of such a study are left out.
+    """
+    own = questions.reply(tables, words)
+    first = [opening(tables, words), *(own.sentences if own else [overall(tables, words)])]
+    short = Answer("In short", first, own.header, own.rows) if own else Answer("In short", first)
+    cells = {task: _rows(tables["plateaus"], task=task) for task in dict.fromkeys(tables["plateaus"]["task"])}
+    if own:
+        cells = {task: [row for row in rows if ONE_WARMUP not in (row["note"] or "")] for task, rows in cells.items()}
+    said = _sayable(tables) if own else tables
+    whole = [*_advantage(said), *_comparisons(said), *_model(said), *_power(said)]
     return [
-        Answer("In short", [opening(tables, words), overall(tables, words)]),
-        *(Answer(_label(task, words), _cells(_rows(tables["plateaus"], task=task), tables, words)) for task in tasks),
-        Answer("The study as a whole", [*_advantage(tables), *_comparisons(tables), *_model(tables), *_power(tables)]),
+        short,
+        *(Answer(label(task, words), _cells(rows, tables, words)) for task, rows in cells.items() if rows),
+        *([Answer("The study as a whole", whole)] if whole else []),
     ]
 
 
+def _sayable(tables: Tables) -> Tables:
+    """The tables of comparisons and of the mixed model without the rows that cannot say."""
+    return {**tables, **{name: tables[name].filter(polars.col("verdict") != CANNOT_SAY) for name in JUDGED}}
+
+
 def restructured_text(found: Sequence[Answer]) -> str:
-    """The answers as reStructuredText: a heading each, then a paragraph (in short) or a list."""
+    """The answers as reStructuredText: a heading each, a table if there is one, a paragraph (in short) or a list."""
     parts = []
     for index, answer in enumerate(found):
         lines = answer.sentences if index == 0 else [f"- {sentence}" for sentence in answer.sentences]
-        parts.append(
-            f"{answer.heading}\n{'-' * len(answer.heading)}\n\n" + ("\n\n" if index == 0 else "\n").join(lines)
-        )
+        body = ("\n\n" if index == 0 else "\n").join(lines)
+        parts.append("\n".join([answer.heading, "-" * len(answer.heading), "", *_table(answer), body]))
     return "\n\n".join(parts) + "\n"
+
+
+def _table(answer: Answer) -> list[str]:
+    """A list-table directive of the answer's rows."""
+    if not answer.rows:
+        return []
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in (answer.header, *answer.rows):
+        lines += [f"   {'* -' if index == 0 else '  -'} {cell or chr(92)}" for index, cell in enumerate(row)]
+    return [*lines, ""]
 
 
 def write(text: str, path: str | Path) -> None:
@@ -69,35 +111,43 @@ def write(text: str, path: str | Path) -> None:
 def opening(tables: Tables, words: Words) -> str:
     """What was run: scale, runs, seeds, warmups, outcome, divergences."""
     runs = tables["runs"]
-    warmups = _set(runs["warmup"].unique().sort().to_list())
-    seeds = _counts(tables["plateaus"]["n"].to_list())
+    warmups = listed(runs["warmup"].unique().sort().to_list())
+    seeds = counts(tables["plateaus"]["n"].to_list())
     diverged = int((runs["status"] == "diverged").sum())
-    failed = "no run diverged" if diverged == 0 else f"{_number(diverged, 'run')} diverged and count as such"
+    failed = "no run diverged" if diverged == 0 else f"{number(diverged, 'run')} diverged and count as such"
     stale = int(runs["stale"].sum())
     warning = (
-        f" Of these, {_number(stale, 'run')} would come out otherwise with the present code or settings."
+        f" Of these, {number(stale, 'run')} would come out otherwise with the present code or settings."
         if stale
         else ""
     )
     return (
-        f"On the scale {words['scale']}, {_number(runs.height, 'run')} of "
-        f"{_number(runs['architecture'].n_unique(), 'architecture')} "
-        f"on {_number(runs['task'].n_unique(), 'task')} were judged by their {OUTCOMES[words['outcome']]} at warmups "
+        f"On the scale {words['scale']}, {number(runs.height, 'run')} of "
+        f"{number(runs['architecture'].n_unique(), 'architecture')} "
+        f"on {number(runs['task'].n_unique(), 'task')} were judged by their {OUTCOMES[words['outcome']]} at warmups "
         "of "
-        f"{warmups} of training, n = {seeds} seeds per warmup; {failed}.{warning}"
+        f"{warmups} of training, {_peak_rates(runs)}, n = {seeds} seeds per warmup; {failed}.{warning}"
     )
+
+
+def _peak_rates(runs: polars.DataFrame) -> str:
+    """What the answer is bound to: one untuned peak rate, or several."""
+    shown = rates(runs["peak_learning_rate"].to_list())
+    if runs["recipe"].n_unique() > 1 and runs["peak_learning_rate"].n_unique() > 1:
+        return f"at peak learning rates of {shown}"
+    return f"each cell at one peak learning rate ({shown}), the same for all warmups"
 
 
 def overall(tables: Tables, words: Words) -> str:
     """How much the study narrows the warmup down."""
     known = tables["plateaus"].filter(verdict="ok")
     if known.is_empty():
-        reasons = ", ".join(dict.fromkeys(_reason(note) for note in tables["plateaus"]["note"]))
+        reasons = ", ".join(dict.fromkeys(reason(note) for note in tables["plateaus"]["note"]))
         return f"It cannot say how much warmup is needed: {reasons}."
     total = known.height
     whole, demonstrated = int(known["whole_grid"].sum()), int(known["demonstrated_low"].is_not_null().sum())
     return (
-        f"{_without_warmup(known, tables, words)}; in {whole} of {_number(total, 'cell')} nothing tried is excluded, "
+        f"{_without_warmup(known, tables, words)}; in {whole} of {number(total, 'cell')} nothing tried is excluded, "
         "so that any of these warmups may be as good as the best within the practical margin; in "
         f"{demonstrated} at least one warmup is demonstrated to be."
     )
@@ -110,7 +160,7 @@ def _without_warmup(known: polars.DataFrame, tables: Tables, words: Words) -> st
         return "Training without warmup was not tried"
     out = sum(0.0 not in members for members in cells["not_excluded"].to_list())
     return (
-        f"Training without warmup is excluded from the plateau in {out} of {_number(cells.height, 'cell')} at "
+        f"Training without warmup is excluded from the plateau in {out} of {number(cells.height, 'cell')} at "
         f"{_level(words)} confidence"
     )
 
@@ -131,53 +181,55 @@ def _cell(plateau: Row, tables: Tables, words: Words) -> str:
     """The plateau, the lowest mean, what is recommended and where the optimum may lie, of one cell."""
     name = _name(plateau, tables, words)
     if plateau["verdict"] == CANNOT_SAY:
-        return f"For {name} the data cannot say how much warmup is needed: {_reason(plateau['note'])}."
+        return f"For {name} the data cannot say how much warmup is needed: {reason(plateau['note'])}."
     key = {axis: plateau[axis] for axis in ("architecture", "task", "recipe")}
     best = next(iter(_rows(tables["optima"], **key)))
     shown = plateau["demonstrated"]
-    proof = f"demonstrated for {_set(shown)}" if shown else f"demonstrated for none at n = {plateau['n']}"
+    proof = f"demonstrated for {listed(shown)}" if shown else f"demonstrated for none at n = {plateau['n']}"
     parts = [
-        f"For {name} the plateau {_extent(plateau)} ({proof}; margin {plateau['margin']:.2g})",
-        f"the lowest mean lies at {_percent(best['optimum'])}",
-        f"{_percent(plateau['recommended'])} costs at most {plateau['recommended_high']:.2g} more than the best tried",
-        _valley(best),
+        f"For {name} {_extent(plateau)} ({proof}; margin {plateau['margin']:.2g})",
+        f"the lowest mean lies at {percent(best['optimum'])}",
+        f"{percent(plateau['recommended'])} costs at most {plateau['recommended_high']:.2g} more than the best tried",
+        *_valley(plateau, best),
     ]
     if best["diverged"]:
-        parts.append(f"{_number(best['diverged'], 'run')} diverged")
+        parts.append(f"{number(best['diverged'], 'run')} diverged")
     if best["missing"]:
-        parts.append(f"{_number(best['missing'], 'run')} missing, their seeds left out")
+        parts.append(f"{number(best['missing'], 'run')} missing, their seeds left out")
     return "; ".join(parts) + "."
 
 
 def _extent(plateau: Row) -> str:
     members = plateau["not_excluded"]
+    if plateau["flat"]:
+        return f"every warmup tried, {percent(members[0])} to {percent(members[-1])}, is as good as the best"
     if plateau["whole_grid"]:
-        return f"takes in the whole grid, {_percent(members[0])} to {_percent(members[-1])}"
+        return f"nothing from {percent(members[0])} to {percent(members[-1])} is excluded"
     if len(members) == 1:
-        return f"is {_percent(members[0])} alone"
+        return f"the plateau is {percent(members[0])} alone"
     if not plateau["not_excluded_contiguous"]:
-        return f"has a gap: {_set(members)}"
-    return f"reaches from {_percent(members[0])} to {_percent(members[-1])}"
+        return f"the plateau has a gap: {listed(members)}"
+    return f"the plateau reaches from {percent(members[0])} to {percent(members[-1])}"
 
 
-def _valley(best: Row) -> str:
-    """Where the optimum of a curve with one valley lies; beyond the ends of the grid nothing was tried."""
-    low, high = (_percent(best[f"optimum_{end}"]) for end in ("low", "high"))
-    if best["interval_reaches_smallest"] and best["interval_reaches_largest"]:
-        return "where the optimum lies cannot be told from this grid"
+def _valley(plateau: Row, best: Row) -> list[str]:
+    """Where the optimum of a curve with one valley lies, if that is narrower than the grid."""
+    if plateau["flat"] or (best["interval_reaches_smallest"] and best["interval_reaches_largest"]):
+        return []
+    low, high = (percent(best[f"optimum_{end}"]) for end in ("low", "high"))
     if best["interval_reaches_largest"]:
-        return f"the optimum lies above {low}, if the curve has one valley"
-    return f"the optimum lies between {low} and {high}, if the curve has one valley"
+        return [f"the optimum lies above {low}, if the curve has one valley"]
+    return [f"the optimum lies between {low} and {high}, if the curve has one valley"]
 
 
 def _advantage(tables: Tables) -> list[str]:
     known = tables["crossfit"].filter(verdict="ok")
     if known.is_empty():
-        return ["What choosing the warmup gains cannot be said from these runs."]
+        return []
     gains = known.filter(polars.col("advantage_low") > 0).height
     losses = known.filter(polars.col("advantage_high") < 0).height
     flattered = known.filter(polars.col("naive_advantage") > polars.col("advantage")).height
-    reference, cells = _percent(known["reference"][0]), _number(known.height, "cell")
+    reference, cells = percent(known["reference"][0]), number(known.height, "cell")
     return [
         f"With the warmup chosen on half of the seeds and measured on the other half, the choice beats {reference} in "
         f"{gains} "
@@ -196,7 +248,7 @@ def _comparisons(tables: Tables) -> list[str]:
         unsaid = part.filter(verdict=CANNOT_SAY).height
         more = f"; {unsaid} cannot be tested" if unsaid else ""
         found.append(
-            f"Of the {_number(part.height, 'comparison')} declared as {part['family'][0]} (Holm-corrected), warmup is "
+            f"Of the {number(part.height, 'comparison')} declared as {part['family'][0]} (Holm-corrected), warmup is "
             "better in "
             f"{counts['better']}, worse in {counts['worse']}, equivalent within the margin in {counts['equivalent']} "
             "and "
@@ -212,7 +264,7 @@ def _model(tables: Tables) -> list[str]:
         where = f" (recipe {row['recipe']})" if table["recipe"].n_unique() > 1 else ""
         if row["verdict"] == CANNOT_SAY:
             term = f"whether {row['term']}" if row["term"] else "about all cells together"
-            found.append(f"The mixed model cannot say {term}{where}: {_reason(row['note'])}.")
+            found.append(f"The mixed model cannot say {term}{where}: {reason(row['note'])}.")
         else:
             found.append(f"Mixed model of all cells{where}: evidence that {row['term']}, p = {row['p']:.2g}.")
     return found
@@ -229,15 +281,16 @@ def _power(tables: Tables) -> list[str]:
     beyond = others.height - len(finite)
     asked = "; ".join(
         [
-            *([f"{_number(len(finite), 'cell')} would need up to {max(finite)} seeds"] if len(finite) else []),
-            *([f"{_number(beyond, 'cell')} would need more than 200"] if beyond else []),
+            *([f"{number(len(finite), 'cell')} would need up to {max(finite)} seeds"] if len(finite) else []),
+            *([f"{number(beyond, 'cell')} would need more than 200"] if beyond else []),
         ]
     )
+    chance = f"{100 * table['power'][0]:g} %"
+    asked = f"for a regret of two margins to be shown to exceed one with that chance {asked}" if asked else ""
     asked = asked or "no more seeds are needed for that"
     return [
-        f"A difference as large as the practical margin would be found with {100 * table['power'][0]:g} % chance in "
-        f"{able} of "
-        f"{_number(table.height, 'cell')}; {asked}."
+        f"A difference as large as the practical margin would be found with {chance} chance in {able} of "
+        f"{number(table.height, 'cell')}; {asked}."
     ]
 
 
@@ -247,35 +300,9 @@ def _rows(table: polars.DataFrame, **at: Any) -> list[dict[str, Any]]:
 
 def _name(row: Row, tables: Tables, words: Words) -> str:
     several = tables["plateaus"]["recipe"].n_unique() > 1
-    recipe = f" with {_label(row['recipe'], words)}" if several else ""
-    return f"{_label(row['architecture'], words)} on {_label(row['task'], words)}{recipe}"
-
-
-def _label(name: str, words: Words) -> str:
-    return str(words["labels"].get(name, name))
+    recipe = f" with {label(row['recipe'], words)}" if several else ""
+    return f"{place(row, words)}{recipe}"
 
 
 def _level(words: Words) -> str:
     return f"{100 * words['confidence']:g} %"
-
-
-def _percent(warmup: float) -> str:
-    return f"{100 * warmup:.3g} %"
-
-
-def _set(warmups: Sequence[float]) -> str:
-    numbers = [f"{100 * warmup:.3g}" for warmup in warmups]
-    return (", ".join(numbers[:-1]) + " and " if len(numbers) > 1 else "") + f"{numbers[-1]} %"
-
-
-def _counts(values: Sequence[int]) -> str:
-    low, high = min(values), max(values)
-    return str(low) if low == high else f"{low} to {high}"
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _reason(note: str) -> str:
-    return note.removeprefix(f"{CANNOT_SAY}: ")

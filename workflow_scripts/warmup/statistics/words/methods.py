@@ -32,10 +32,17 @@ def _design(tables: Mapping[str, polars.DataFrame], words: Mapping[str, Any]) ->
     rates = ", ".join(f"{rate:.2g}" for rate in runs["peak_learning_rate"].unique().sort())
     return (
         f"We trained {names} on {tasks} with {recipes} and linear learning-rate warmup over {warmups} % of {steps} "
-        f"steps at a peak rate of {rates}, {runs['seed'].n_unique()} seeds each ({runs.height} runs, scale "
+        f"steps, {_rates(runs, rates)}, {runs['seed'].n_unique()} seeds each ({runs.height} runs, scale "
         f"{words['scale']}). For a given architecture, task and seed, all warmups shared initial weights and the order "
         "of batches, so that warmups are compared within seeds."
     )
+
+
+def _rates(runs: polars.DataFrame, rates: str) -> str:
+    """Peak rates: one for all warmups of a cell, which no warmup had tuned for it."""
+    if runs["recipe"].n_unique() > 1 and runs["peak_learning_rate"].n_unique() > 1:
+        return f"at peak rates of {rates}"
+    return f"each architecture and task at one peak rate ({rates}), not tuned for any warmup"
 
 
 def _outcome(words: Mapping[str, Any]) -> str:

@@ -1,0 +1,200 @@
+"""What a study that does not only sweep the warmup asks, answered first: a table, then sentences.
+
+In: the tables of the study by name, words (labels, question). Out: a `Reply`, or None for a study of warmups, which
+`answers` answers itself. What is compared with what, and in which unit:
+  - learning_rate: warmups at one rate and at each one's best rate, rates at each warmup; the outcome's unit;
+  - recipes: each recipe and warmup with the first recipe, without warmup and at its best; the outcome's unit;
+  - plateau_heights: heights of the plateau after the same decay, two by two; the outcome's unit;
+  - families: the warmups not excluded of two relatives of one lineage; fractions of training.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import polars
+
+from warmup.statistics.base.intervals import CANNOT_SAY
+from warmup.statistics.words.sentence_parts import Row, Words, label, listed, number, percent, place, rates, reason
+
+Tables = Mapping[str, polars.DataFrame]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Sentences, and a table of text under `header`."""
+
+    sentences: list[str]
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+def reply(tables: Tables, words: Words) -> Reply | None:
+    """The answer to the study's own question; None where that is how much warmup is needed."""
+    answer = {
+        "learning_rate": learning_rate,
+        "recipes": recipes,
+        "plateau_heights": plateau_heights,
+        "families": families,
+    }.get(words["question"])
+    return answer(tables, words) if answer else None
+
+
+def learning_rate(tables: Tables, words: Words) -> Reply:
+    """Does warmup raise the rate that can be used; does the best warmup change with the rate; which to take."""
+    table = tables["rate_answers"]
+    known, unknown = table.filter(verdict="ok"), table.filter(verdict=CANNOT_SAY)
+    header = (
+        *("", "no warmup, fixed rate", "no warmup, best rates", "recommended, fixed rate", "recommended, best rates"),
+        *("warmup and usable rate", "best warmup"),
+    )
+    rows = [
+        (
+            place(row, words),
+            *(row[f"{name}_reference"] for name in ("fixed", "tuned")),
+            *(_recommended(row, name) for name in ("fixed", "tuned")),
+            "raises it" if row["raises"] else "lowers it" if row["lowers"] else "not shown",
+            "moves" if row["best_moves"] else listed_or(row["everywhere"], "at every rate", "move not shown"),
+        )
+        for row in known.iter_rows(named=True)
+    ]
+    said = _left_out(unknown, words)
+    if known.is_empty():
+        return Reply([f"Whether warmup and learning rate depend on each other cannot be said: {said}."], header, [])
+    total, tried = known.height, rates([rate for row in known["rates"].to_list() for rate in row])
+    raised, lowered = int(known["raises"].fill_null(False).sum()), int(known["lowers"].fill_null(False).sum())
+    moved = int(known["best_moves"].fill_null(False).sum())
+    everywhere = sum(bool(found) for found in known["everywhere"].to_list())
+    excluded = {name: known.filter(polars.col(f"{name}_reference") == "excluded").height for name in ("fixed", "tuned")}
+    within = {name: known.filter(polars.col(f"{name}_reference") == "within").height for name in ("fixed", "tuned")}
+    sentences = [
+        f"Warmup raises the learning rate that can be used in {raised} of {number(total, 'cell')} and lowers it in "
+        f"{lowered}; in the others neither is shown (peak rates tried: {tried}). Raised means: with some warmup a rate "
+        "is demonstrated to be as good as that warmup's best rate which is excluded without warmup.",
+        f"The best warmup moves with the rate in {moved} of {number(total, 'cell')} (two rates share no warmup that is "
+        f"not excluded); in {everywhere} some warmup is demonstrated at every rate.",
+        f"At one fixed rate, training without warmup is excluded in {excluded['fixed']} and demonstrated to be as good "
+        f"as the best in {within['fixed']} of {number(total, 'cell')}; with the rate tuned for each warmup in "
+        f"{excluded['tuned']} and {within['tuned']}.",
+    ]
+    return Reply([*sentences, *([f"Left out: {said}."] if said else [])], header, rows)
+
+
+def _recommended(row: Row, name: str) -> str:
+    return f"{percent(row[f'{name}_recommended'])}, costs at most {row[f'{name}_recommended_high']:.2g}"
+
+
+def listed_or(warmups: Sequence[float] | None, words: str, otherwise: str) -> str:
+    """The warmups and what holds for them, or what is said where there are none."""
+    return f"{listed(warmups)} {words}" if warmups else otherwise
+
+
+def recipes(tables: Tables, words: Words) -> Reply:
+    """Does another recipe without warmup do as well as the first one with it?"""
+    table = tables["recipe_arms"].filter(family="at its best warmup")
+    sentences, rows = [], []
+    for part in table.partition_by("architecture", "task", maintain_order=True):
+        first = part.row(0, named=True)
+        where = place(first, words)
+        reference = part.filter(verdict="reference")
+        if reference.is_empty():
+            sentences.append(f"For {where} nothing can be compared: {reason(first['note'] or 'no reference')}.")
+            continue
+        base = reference.row(0, named=True)
+        bare = part.filter(warmup=0.0, recipe=base["recipe"])
+        others = part.filter(polars.col("recipe") != base["recipe"], polars.col("warmup") == 0).drop_nulls("mean")
+        name, least = label(base["recipe"], words), percent(base["warmup"])
+        start = f"For {where}, {name} reaches {base['mean']:.3g} at {least} warmup"
+        if base["warmup"] != 0 and not bare.is_empty():
+            start += f" and {bare['mean'][0]:.3g} without"
+        if others.is_empty():
+            sentences.append(f"{start}; no other recipe was trained without warmup.")
+            continue
+        best = others.sort("mean").row(0, named=True)
+        lowest = f"{label(best['recipe'], words)} is lowest of {number(others.height, 'other recipe')}"
+        end = f"without warmup {lowest}: {best['mean']:.3g}{_difference(best)}"
+        sentences.append(f"{start}; {end}. {_verdicts(others)}")
+        rows += [
+            (where, label(row["recipe"], words), f"{row['mean']:.3g}", _limits(row), row["verdict"])
+            for row in others.sort("mean").iter_rows(named=True)
+        ]
+    header = ("", "recipe, without warmup", "mean", "less the first at its best warmup", "verdict (Holm)")
+    return Reply(sentences, header, rows)
+
+
+def _difference(row: Row) -> str:
+    return f" ({_limits(row)} from it)" if row["difference"] is not None else ""
+
+
+def _limits(row: Row) -> str:
+    if row["difference"] is None:
+        return CANNOT_SAY
+    return f"{row['difference']:+.2g} ({row['low']:+.2g} to {row['high']:+.2g})"
+
+
+def _verdicts(others: polars.DataFrame) -> str:
+    better, worse = (others.filter(verdict=verdict).height for verdict in ("better", "worse"))
+    if better + worse == 0:
+        seeds = int(min(others["n"].to_list()))
+        return f"At n = {seeds} no difference is shown, nor its absence: whether one replaces warmup stays open."
+    return f"After Holm's correction {better} of them do better and {worse} worse than the first at its best warmup."
+
+
+def plateau_heights(tables: Tables, words: Words) -> Reply:
+    """Does a higher plateau leave a lower loss after the same decay?"""
+    table = tables["plateau_height_differences"]
+    sentences, rows = [], []
+    for part in table.partition_by("architecture", "task", "decay", maintain_order=True):
+        row = part.row(0, named=True)
+        where = f"{place(row, words)} (decay {row['decay']})"
+        lower, higher = (part.filter(verdict=f"hotter {side}") for side in ("lower", "higher"))
+        rows.append((where, str(part.height), str(lower.height), str(higher.height), str(row["n"])))
+        shown = [
+            f"a plateau of {pair['hotter']:g} times the peak ends lower than one of {pair['cooler']:g}"
+            for pair in lower.iter_rows(named=True)
+        ]
+        if shown:
+            sentences.append(f"For {where} {'; '.join(shown)}.")
+    total, decided = table.height, table.filter(polars.col("verdict").str.starts_with("hotter")).height
+    hotter = table.filter(verdict="hotter lower").height
+    first = (
+        f"Of {number(total, 'pair')} of plateau heights the hotter one ends lower after the same decay in {hotter}, "
+        f"higher in {decided - hotter}, and in {total - decided} no difference is shown."
+    )
+    header = ("", "pairs of heights", "hotter ends lower", "hotter ends higher", "seeds")
+    return Reply([first, *sentences], header, rows)
+
+
+def families(tables: Tables, words: Words) -> Reply:
+    """Do relatives need different warmups?"""
+    lineages = dict(tables["runs"].select("architecture", "lineage").unique().iter_rows())
+    known = tables["plateaus"].filter(verdict="ok")
+    members = known.with_columns(
+        lineage=polars.col("architecture").replace_strict(lineages, return_dtype=polars.String)
+    )
+    rows, apart, pairs, sentences = [], 0, 0, []
+    for part in members.partition_by("lineage", "task", "recipe", maintain_order=True):
+        found = part.to_dicts()
+        if len(found) < 2:
+            continue
+        here = [(a, b) for a, b in combinations(found, 2) if not set(a["not_excluded"]) & set(b["not_excluded"])]
+        pairs, apart = pairs + len(found) * (len(found) - 1) // 2, apart + len(here)
+        head = f"{label(found[0]['lineage'], words)} on {label(found[0]['task'], words)}"
+        flat = sum(row["whole_grid"] for row in found)
+        rows.append((head, str(len(found)), str(flat), str(len(here))))
+        sentences += [
+            f"On {label(a['task'], words)}, {label(a['architecture'], words)} ({listed(a['not_excluded'])}) and "
+            f"{label(b['architecture'], words)} ({listed(b['not_excluded'])}) share no warmup that is not excluded."
+            for a, b in here
+        ]
+    first = (
+        f"Of {number(pairs, 'pair')} of relatives on the same task, {apart} are shown to need different warmups: no "
+        "warmup is left unexcluded in both."
+        if pairs
+        else "No two relatives have an answer on the same task."
+    )
+    return Reply([first, *sentences], ("", "relatives", "nothing excluded in", "pairs that differ"), rows)
+
+
+def _left_out(unknown: polars.DataFrame, words: Words) -> str:
+    return "; ".join(f"{place(row, words)} ({reason(row['note'])})" for row in unknown.iter_rows(named=True))
