@@ -67,6 +67,7 @@ benchmark: env
 # What the statistics promise, counted on planted studies, old code against new: docs/simulations.md (half an hour)
 simulations: env
 	$(BIN)/python benchmarks/simulations.py --page docs/simulations.md
+	$(BIN)/python benchmarks/simulations_answers.py --page docs/simulations_answers.md
 
 # Pages made from what they describe: docs/configuration.md from the schema, the map in docs/architecture.md from docs/rooms.yaml
 docs: env

@@ -27,9 +27,10 @@ Written by `benchmarks/simulations_answers.py`; do not edit. Those of plateaus, 
 simulations.md.
 
 Every number is the share of planted studies (or of their cells) in which what is said is wrong: old code → this code.
-*Old* is commit 87f2430 on the same drawn studies (400 of them), or a dash where it said nothing of the kind. Seeds are
-fixed beforehand. In brackets stands the upper 95 % limit; a promise counts as kept where that is at most {allowed:g}
-above the promised rate, and is **bold** where not. Rows of power are shares in which a planted truth is found.
+*Old* is commit 87f2430 on the first 400 of the same drawn studies (200 for intervals of predictions), or a dash where
+it said nothing of the kind or was not counted. Seeds are fixed beforehand. In brackets stands the upper 95 % limit; a
+promise counts as kept where that is at most {allowed:g} above the promised rate, and is **bold** where not. Rows of
+power are shares in which a planted truth is found.
 """
 
 

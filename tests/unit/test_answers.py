@@ -159,11 +159,12 @@ def test_an_optimum_beyond_the_grid_has_no_upper_end() -> None:
         "interval_reaches_smallest": False,
         "interval_reaches_largest": True,
     }
-    curved = {"flat": False}
+    curved = {"flat": False, "whole_grid": True, "not_excluded": [0.0, 0.02, 0.1, 0.3]}
     assert "lies above 2 %" in answers._valley(curved, row)[0]
     row |= {"optimum_high": 0.1, "interval_reaches_largest": False}
     assert "lies between 2 % and 10 %" in answers._valley(curved, row)[0]
     assert answers._valley({"flat": True}, row) == []
+    assert answers._valley(curved, row | {"optimum_low": 0.0, "optimum_high": 0.3}) == []
     row |= {"interval_reaches_smallest": True, "interval_reaches_largest": True}
     assert answers._valley(curved, row) == []
 

@@ -216,6 +216,9 @@ def _valley(plateau: Row, best: Row) -> list[str]:
     """Where the optimum of a curve with one valley lies, if that is narrower than the grid."""
     if plateau["flat"] or (best["interval_reaches_smallest"] and best["interval_reaches_largest"]):
         return []
+    members = plateau["not_excluded"]
+    if plateau["whole_grid"] and best["optimum_low"] <= members[0] and best["optimum_high"] >= members[-1]:
+        return []
     low, high = (percent(best[f"optimum_{end}"]) for end in ("low", "high"))
     if best["interval_reaches_largest"]:
         return [f"the optimum lies above {low}, if the curve has one valley"]
