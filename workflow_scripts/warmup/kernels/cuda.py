@@ -123,12 +123,15 @@ def wkv(
     key: torch.Tensor,
     value: torch.Tensor,
     state: Sequence[torch.Tensor] | None = None,
+    operator: Callable | None = None,
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """WKV by fla-core's operator, in float32 whatever autocast says: the states it keeps need their scale exactly.
 
     Shapes and formula: see warmup.kernels.wkv. Output in the dtype of `key`; state [batch, channels] each, float32.
+    operator: instead of fla-core's.
     """
-    from fla.ops.rwkv4 import fused_recurrent_rwkv4 as operator
+    if operator is None:
+        from fla.ops.rwkv4 import fused_recurrent_rwkv4 as operator
 
     batch, _, channels = key.shape
     if state is None:

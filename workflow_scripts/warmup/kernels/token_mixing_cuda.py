@@ -121,6 +121,19 @@ def mixtures(hidden: Tensor, *mixes: Tensor) -> tuple[Tensor, ...]:
     return mix(hidden.contiguous(), shares, dtype).unbind(0)
 
 
+def key_and_value(self: Any, hidden: Tensor, state: None = None) -> tuple[Any, ...]:
+    """`RwkvSelfAttention.extract_key_value` without a state: receptance, key, value, no state."""
+    key, value, receptance = mixtures(hidden, self.time_mix_key, self.time_mix_value, self.time_mix_receptance)
+    return torch.sigmoid(self.receptance(receptance)), self.key(key), self.value(value), state
+
+
+def feed_forward(self: Any, hidden: Tensor, state: None = None) -> tuple[Tensor, Any]:
+    """`RwkvFeedForward.forward` without a state."""
+    key, receptance = mixtures(hidden, self.time_mix_key, self.time_mix_receptance)
+    positive = torch.relu(self.key(key))
+    return torch.sigmoid(self.receptance(receptance)) * self.value(positive * positive), state
+
+
 def attention_stand_in(reference: Callable) -> Callable:
     """Method in the place of `RwkvSelfAttention.extract_key_value`."""
 
@@ -128,8 +141,7 @@ def attention_stand_in(reference: Callable) -> Callable:
     def extract_key_value(self: Any, hidden: Tensor, state: Any = None) -> tuple[Any, ...]:
         if state is not None or hidden.device.type != "cuda":
             return reference(self, hidden, state=state)
-        key, value, receptance = mixtures(hidden, self.time_mix_key, self.time_mix_value, self.time_mix_receptance)
-        return torch.sigmoid(self.receptance(receptance)), self.key(key), self.value(value), None
+        return key_and_value(self, hidden)
 
     return extract_key_value
 
@@ -141,8 +153,6 @@ def feed_forward_stand_in(reference: Callable) -> Callable:
     def forward(self: Any, hidden: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         if state is not None or hidden.device.type != "cuda":
             return reference(self, hidden, state=state)
-        key, receptance = mixtures(hidden, self.time_mix_key, self.time_mix_receptance)
-        positive = torch.relu(self.key(key))
-        return torch.sigmoid(self.receptance(receptance)) * self.value(positive * positive), None
+        return feed_forward(self, hidden)
 
     return forward
