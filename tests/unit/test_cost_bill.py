@@ -1,6 +1,7 @@
 """The bill: counts against torch's own counter, sizes of the paper's models, memory against what autograd keeps."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from warmup import registry
 from warmup.architectures import model
 from warmup.config import configuration, grid
-from warmup.cost import bill, expected_data, network, page, reality, study, tables
+from warmup.cost import bill, expected_data, network, page, reality, step, study, tables
 from warmup.errors import ConfigurationError
+from warmup.tasks import _cross_entropy
 
 ROOT = Path(__file__).resolve().parents[2]
 NOWHERE = Path("/nowhere")
@@ -33,7 +35,25 @@ def choices(chosen: dict[str, Any]) -> dict[str, Any]:
         "settings": chosen,
         "runs": [list(run) for run in grid.runs(chosen)],
         "data": {task: str(NOWHERE) for task in chosen["tasks"]},
+        "code": {"these tests": "one version"},  # steps are measured once, see `cache`
     }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patched:
+        folder = tmp_path_factory.mktemp("cache")
+        patched.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
+
+
+def test_a_step_that_was_measured_is_remembered_until_code_or_settings_change(cache: Path) -> None:
+    chosen = settings("laptop")
+    first = study.reckon(choices(chosen))
+    there = set(cache.rglob("*.json"))
+    assert study.reckon(choices(chosen)) == first and set(cache.rglob("*.json")) == there
+    study.reckon({**choices(chosen), "code": {"these tests": "another version"}})
+    assert len(set(cache.rglob("*.json"))) == len(there) + 12
 
 
 SIZES = {"gpt2": 124_439_808, "mamba": 371_516_416, "rwkv": 430_397_440}
@@ -159,16 +179,50 @@ def test_experts_under_an_unknown_number_per_token_are_a_sentence(monkeypatch: p
         measured(settings("laptop"), "jamba", "language")
 
 
-@pytest.mark.parametrize(
-    "architecture, task", [("gpt2", "language"), ("rwkv", "language"), ("vit", "images"), ("swin", "images")]
-)
-def test_activations_are_near_what_autograd_keeps(architecture: str, task: str) -> None:
-    chosen = settings("laptop")
+def stepped(chosen: dict[str, Any], architecture: str, task: str, examples: int) -> step.Step:
     entry = chosen["tasks"][task]
     with expected_data.folder(entry, NOWHERE) as (folder, _):
         served = registry.load("tasks", entry["kind"]).Task(entry, folder)
-        built = model.build(chosen["architectures"][architecture], served, seed=0)
-        counted = network.measure(chosen["architectures"][architecture], entry, folder)
+        return step.measure(
+            chosen["architectures"][architecture], served, examples, precision=chosen["training"]["precision"]
+        )
+
+
+def test_memory_of_gpt2_is_that_of_a_count_by_hand_within_a_tenth() -> None:
+    width, layers, positions, examples, vocabulary = 768, 12, 1024, 8, 50_257
+    numbers = positions * examples * width
+    kept_by_a_layer = (
+        4 + 2  # residual stream in float32 for the norm, the normed in bfloat16 for the product
+        + 3 * 2 + 2 + 2  # queries, keys, values; attention's output, and made contiguous for the product
+        + 4 + 2  # the second norm
+        + 4 * 2 + 4 * 2  # four widths before and after GELU
+    ) * numbers  # fmt: skip
+    head = 2 * numbers + 4 * vocabulary * width  # gradients of states (bfloat16) and of the head's matrix (float32)
+    found = stepped(settings("paper"), "gpt2", "language", examples)
+    assert found.kept == pytest.approx(layers * kept_by_a_layer + head, rel=0.1)
+    assert found.weights == 4 * SIZES["gpt2"] and found.moments == 2 * found.weights
+    at_most = _cross_entropy.LARGEST_PART * (2 + 4 + 4 + 2)  # a part's logits, their logarithms, their slopes
+    fixed = found.weights + found.moments + found.kept
+    assert fixed <= found.peak <= 1.1 * (fixed + at_most + found.gradients)
+
+
+@pytest.mark.parametrize(
+    "architecture, task", [("gpt2", "language"), ("rwkv", "language"), ("mamba", "series"), ("jamba", "images")]
+)
+def test_the_step_keeps_in_proportion_to_its_examples(architecture: str, task: str) -> None:
+    chosen = settings("laptop")
+    two, four = (stepped(chosen, architecture, task, examples) for examples in (2, 4))
+    assert two.weights == four.weights and two.peak < four.peak
+    assert four.kept / two.kept == pytest.approx(2, rel=0.3)
+
+
+@pytest.mark.parametrize("architecture, task", [("gpt2", "language"), ("vit", "images"), ("swin", "images")])
+def test_what_a_step_keeps_is_what_autograd_keeps_of_real_tensors(architecture: str, task: str) -> None:
+    chosen = settings("laptop")
+    entry, examples = chosen["tasks"][task], 4
+    with expected_data.folder(entry, NOWHERE) as (folder, _):
+        served = registry.load("tasks", entry["kind"]).Task(entry, folder)
+        built = model.build(chosen["architectures"][architecture], served, seed=0).train()
     own = {parameter.untyped_storage().data_ptr() for parameter in built.parameters()}
     kept: dict[int, int] = {}
 
@@ -178,17 +232,47 @@ def test_activations_are_near_what_autograd_keeps(architecture: str, task: str) 
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    examples = 4
-    inputs = torch.zeros(examples, served.positions, dtype=torch.int64)
-    targets = inputs
-    if served.shape is not None:
-        height, width, channels = served.shape
-        inputs, targets = torch.zeros(examples, channels, height, width), torch.zeros(examples, dtype=torch.int64)
+    inputs, targets = step.batch(served, examples, "cpu")
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         loss = served.loss(built(inputs), targets)
     assert loss.requires_grad
-    reckoned = bill._example_gb(counted, "float32") * 1e9 * examples
-    assert 0.6 < reckoned / sum(kept.values()) < 1.7
+    assert stepped(chosen, architecture, task, examples).kept == pytest.approx(sum(kept.values()), rel=0.25)
+
+
+def test_a_step_does_the_matrix_products_that_the_network_is_known_to_do() -> None:
+    chosen = settings("laptop")
+    for architecture in ("gpt2", "rwkv"):
+        done = sum(flops * count for flops, _, _, count in stepped(chosen, architecture, "language", 2).operations)
+        forward = measured(chosen, architecture, "language").matrix_flops * 2
+        assert done == pytest.approx(bill.TRAINED * forward, rel=0.1), architecture
+
+
+@pytest.mark.parametrize("gpu", ["a100", "a100_40gb"])
+def test_the_paper_study_fits_with_the_micro_batches_that_the_bill_proposes(gpu: str) -> None:
+    chosen = settings("paper", hardware={"gpu": gpu})
+    rows, _ = study.reckon(choices(chosen))
+    named = [row for row in rows if row.note]
+    assert bool(named) == (gpu == "a100_40gb")
+    for row in named:
+        assert f"micro_batch.{row.task} to {row.largest_micro_batch}" in row.note
+        chosen["architectures"][row.architecture]["micro_batch"][row.task] = row.largest_micro_batch
+    rows, _ = study.reckon(choices(chosen))
+    assert all(not row.note and row.memory_gb <= bill.device(chosen)["memory_gb"] for row in rows)
+
+
+def test_a_measured_step_takes_the_place_of_the_roofline() -> None:
+    chosen = settings("laptop", hardware={"step_seconds": {"cpu": {"gpt2/language": 0.125}}})
+    rows, _ = study.reckon(choices(chosen))
+    found = {(row.architecture, row.task): row.step_seconds for row in rows}
+    assert found["gpt2", "language"] == 0.125 != found["gpt2", "series"]
+
+
+def test_a_faster_device_is_faster_and_no_step_is_faster_than_its_launches() -> None:
+    chosen = settings("laptop")
+    (before, *_), _ = study.reckon(choices(chosen))
+    chosen["hardware"]["gpus"]["cpu"]["launch_seconds"] = 1.0
+    (slow, *_), _ = study.reckon(choices(chosen))
+    assert slow.step_seconds > 100 > before.step_seconds
 
 
 @pytest.mark.parametrize("name", sorted(settings("laptop")["studies"]))
@@ -209,17 +293,6 @@ def test_bill_of_the_paper_scale_covers_840_runs() -> None:
     assert all(row.architecture in page.html("paper", rows, totals, []) for row in rows)
 
 
-def test_a_model_that_does_not_fit_is_named_with_the_micro_batch_that_does() -> None:
-    chosen = settings("paper", hardware={"gpu": "rtx4090"})
-    rows, _ = study.reckon(choices(chosen))
-    tight = next(row for row in rows if (row.architecture, row.task) == ("gpt2", "language"))
-    assert f"micro_batch to {tight.largest_micro_batch}" in tight.note
-    chosen["training"]["micro_batch"] = tight.largest_micro_batch
-    rows, _ = study.reckon(choices(chosen))
-    fitting = next(row for row in rows if (row.architecture, row.task) == ("gpt2", "language"))
-    assert fitting.memory_gb <= 24 and not fitting.note
-
-
 def test_twice_the_steps_cost_twice_the_time_of_steps() -> None:
     chosen = settings("laptop")
     once, _ = study.reckon(choices(chosen))
@@ -232,7 +305,7 @@ def test_twice_the_steps_cost_twice_the_time_of_steps() -> None:
 
 def test_an_unknown_device_is_refused_with_the_known_ones() -> None:
     chosen = settings("paper", hardware={"gpu": "a1000"})
-    with pytest.raises(ConfigurationError, match=r"hardware.gpu: 'a1000' is not known.*a100, h100"):
+    with pytest.raises(ConfigurationError, match=r"hardware.gpu: 'a1000' is not known.*a100, a100_40gb, h100"):
         bill.device(chosen)
 
 
@@ -269,4 +342,5 @@ def test_finished_runs_are_compared_and_resumed_ones_counted(tmp_path: Path) -> 
     (found,) = reality.compare(chosen, rows, files)
     assert (found.runs, found.resumed) == (3, 1)
     assert found.ratio == pytest.approx(2.0)
-    assert found.utilisation < bill.utilisation(chosen, row.architecture) / 2 * 1.05
+    seconds = 2 * row.run_hours * 3600 / chosen["training"]["steps"]
+    assert found.utilisation == pytest.approx(row.flops_per_step / seconds / 3.12e14)

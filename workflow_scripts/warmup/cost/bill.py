@@ -1,34 +1,34 @@
 """The bill of a study before anything is trained: steps, memory, hours, disk. Arithmetic only, no torch.
 
-In: the effective settings and what one example costs each network (`network.measure`). Out: one row per cell and the
-totals. Units: FLOP, seconds, hours, GB = 1e9 bytes.
+In: the effective settings, what one example costs each network (`network.measure`) and what a step of it does
+(`step.measure`). Out: one row per cell and the totals. Units: FLOP, seconds, hours, GB = 1e9 bytes.
+
+Time is a roofline: each operation of a step takes the longest of its FLOPs over the peak, its bytes over the bandwidth,
+and a launch (Williams 2009); what share of peak and bandwidth is reached, and the launch, stand in the configuration
+(`hardware`) and are assumptions until a step is measured there.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
+from warmup.config.feasibility import micro_batch
 from warmup.errors import ConfigurationError
 
 TRAINED = 3
 """A training step is three forward passes: the backward pass computes two products for each of the forward."""
 
-STATE_BYTES = 16
-"""Per parameter on the device: weight, gradient and the optimiser's two moments, float32."""
+UPDATE_BYTES = 7 * 4
+"""Per parameter that AdamW's update moves: weight, gradient and two moments read; all but the gradient written."""
+
+RECORDED_BYTES = 4
+"""Per parameter that the recorder's norms read."""
 
 CHECKPOINT_BYTES = 12
 """Per parameter in a checkpoint: weight and two moments."""
 
 CHECKPOINTS_KEPT = 3
 """The newest, the one before it, and the one being written."""
-
-CAST_BYTES = {"float32": 0, "bfloat16": 2}
-"""Per parameter: autocast keeps a copy of the weights in the arithmetic's precision through a step."""
-
-VALUE_BYTES = {"float32": 4, "bfloat16": 2}
-CONTEXT_GB = 1.5
-"""CUDA context, libraries, workspaces, fragmentation."""
 
 LOG_VALUE_BYTES = 4 * 0.8
 """A value of log.parquet as written (float32, zstd and byte-stream-split: at most 0.8 of raw; benchmarks/)."""
@@ -54,10 +54,11 @@ class Row:
     weights_gb: float
     optimizer_gb: float
     activations_gb: float
-    """Of one forward pass: a micro-batch if one is set, else the batch."""
+    """That live when the backward pass of a micro-batch (the batch, if none is set) begins."""
     memory_gb: float
+    """Peak of a step, with what CUDA itself takes."""
     largest_micro_batch: int
-    """Examples per forward pass that the device has room for; 0 if not even one."""
+    """Examples per forward pass that the device has room for, the batch at most, a divisor of it; 0 if not even one."""
     step_seconds: float
     run_hours: float
     total_hours: float
@@ -85,17 +86,40 @@ class Totals:
 
 
 def rows(
-    settings: Mapping[str, Any], runs: Iterable[Any], networks: Mapping[tuple[str, str], Any], notes: Mapping[str, str]
+    settings: Mapping[str, Any],
+    runs: Iterable[Any],
+    networks: Mapping[tuple[str, str], Any],
+    steps: Mapping[tuple[str, str], list[Any]],
+    notes: Mapping[str, str],
 ) -> list[Row]:
     """A row for each cell of `runs` (grid.Run).
 
-    networks: {(architecture, task): network.Network}; notes: {task: what was guessed of its data}.
+    networks: {(architecture, task): network.Network}; steps: of the same, the step as configured (step.Step), then of
+    ever smaller micro-batches until one fits (`fits`); notes: {task: what was guessed of its data}.
     """
     counts: dict[tuple[str, str, str], int] = {}
     for run in runs:
         cell = (run.architecture, run.task, run.recipe)
         counts[cell] = counts.get(cell, 0) + 1
-    return [_row(settings, cell, count, networks[cell[:2]], notes.get(cell[1], "")) for cell, count in counts.items()]
+    return [
+        _row(settings, cell, count, networks[cell[:2]], steps[cell[:2]], notes.get(cell[1], ""))
+        for cell, count in counts.items()
+    ]
+
+
+def part(settings: Mapping[str, Any], architecture: str, task: str) -> int:
+    """Examples of one forward pass of a cell, as configured."""
+    return micro_batch(settings, architecture, task) or int(settings["tasks"][task]["batch_size"])
+
+
+def smaller_parts(batch: int, below: int) -> list[int]:
+    """The micro-batches that divide `batch` and are smaller than `below`, the largest first."""
+    return [size for size in range(below - 1, 0, -1) if batch % size == 0]
+
+
+def fits(settings: Mapping[str, Any], step: Any) -> bool:
+    """Whether a step fits the device."""
+    return _memory_gb(settings, step) <= float(device(settings)["memory_gb"])
 
 
 def device(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,15 +130,6 @@ def device(settings: Mapping[str, Any]) -> dict[str, Any]:
         key = "hardware.gpus.cpu: missing" if name == "cpu" else f"hardware.gpu: {name!r} is not known"
         raise ConfigurationError(f"{key}; known devices (hardware.gpus) are {', '.join(hardware['gpus'])}")
     return {"name": name, "label": name, "price_per_hour": None, **hardware["gpus"][name]}
-
-
-def utilisation(settings: Mapping[str, Any], architecture: str) -> float:
-    """Assumed share of the peak for an architecture: its model type's, else `default`."""
-    shares = settings["hardware"]["utilisation"]
-    model_type = settings["architectures"][architecture]["model_type"]
-    if model_type not in shares and "default" not in shares:
-        raise ConfigurationError("hardware.utilisation.default: this key is missing")
-    return float(shares.get(model_type, shares.get("default")))
 
 
 def totals(settings: Mapping[str, Any], bill: list[Row]) -> Totals:
@@ -138,33 +153,29 @@ def totals(settings: Mapping[str, Any], bill: list[Row]) -> Totals:
     )
 
 
-def _row(settings: Mapping[str, Any], cell: tuple[str, str, str], runs: int, network: Any, note: str) -> Row:
+def _row(
+    settings: Mapping[str, Any], cell: tuple[str, str, str], runs: int, network: Any, steps: list[Any], note: str
+) -> Row:
     architecture, task, recipe = cell
     training, entry, where = settings["training"], settings["tasks"][task], device(settings)
-    precision, steps, batch = training["precision"], training["steps"], entry["batch_size"]
-    forward = network.matrix_flops + network.scan_flops
-    flops = TRAINED * forward * batch
-    pace = where["peak_flops"][precision] * utilisation(settings, architecture) * _lanes(settings)
-    launches = where.get("layer_seconds", 0.0) * (network.layers + 2)
-    parts = batch / (training["micro_batch"] or batch)
-    step_seconds = max(flops / pace, launches * parts)
+    count, batch = training["steps"], entry["batch_size"]
+    step = steps[0]
+    pass_seconds = _pass_seconds(settings, network, step)
+    step_seconds = settings["hardware"]["step_seconds"].get(where["name"], {}).get(f"{architecture}/{task}")
+    if step_seconds is None:
+        step_seconds = pass_seconds * batch / step.examples + _update_seconds(settings, network)
     validations = (training["evaluations"] + training["early_evaluations"] + 1) * entry["validation_examples"]
-    validating = max(forward * validations / pace, launches / TRAINED * validations / batch)
-    seconds = (steps * step_seconds + validating) * (1 + settings["hardware"]["overhead"])
+    validating = pass_seconds / TRAINED * validations / step.examples
+    seconds = (count * step_seconds + validating) * (1 + settings["hardware"]["overhead"])
 
-    weights = network.parameters * (4 + 4 + CAST_BYTES[precision]) / 1e9
-    moments = network.parameters * (STATE_BYTES - 8) / 1e9
-    example = _example_gb(network, precision)
-    fixed = weights + moments + CONTEXT_GB
-    room = where["memory_gb"] - fixed
-    activations = example * min(training["micro_batch"] or batch, batch)
-    largest = int(min(room / example if example else inf, batch)) if room > 0 else 0
+    fitting = next((smaller.examples for smaller in steps if fits(settings, smaller)), 0)
     hints = [note] if note else []
-    if fixed + activations > where["memory_gb"]:
+    if fitting != step.examples:
         hints.append(
-            f"does not fit {where['label']}: set training.micro_batch to {largest} or less" if largest
+            f"does not fit {where['label']}: set architectures.{architecture}.micro_batch.{task} to {fitting}"
+            if fitting
             else f"does not fit {where['label']} at all"
-        )  # fmt: skip
+        )
     return Row(
         architecture=architecture,
         task=task,
@@ -172,32 +183,48 @@ def _row(settings: Mapping[str, Any], cell: tuple[str, str, str], runs: int, net
         runs=runs,
         parameters=network.parameters,
         active_parameters=network.active_parameters,
-        flops_per_step=float(flops),
-        weights_gb=weights,
-        optimizer_gb=moments,
-        activations_gb=activations,
-        memory_gb=fixed + activations,
-        largest_micro_batch=largest,
+        flops_per_step=float(TRAINED * (network.matrix_flops + network.scan_flops) * batch),
+        weights_gb=(step.weights + step.gradients) / 1e9,
+        optimizer_gb=step.moments / 1e9,
+        activations_gb=step.kept / 1e9,
+        memory_gb=_memory_gb(settings, step),
+        largest_micro_batch=fitting,
         step_seconds=step_seconds,
         run_hours=seconds / 3600,
         total_hours=runs * seconds / 3600,
-        log_gb=runs * steps * (LOG_COLUMNS + network.groups) * LOG_VALUE_BYTES / 1e9,
+        log_gb=runs * count * (LOG_COLUMNS + network.groups) * LOG_VALUE_BYTES / 1e9,
         checkpoint_gb=CHECKPOINTS_KEPT * network.parameters * CHECKPOINT_BYTES / 1e9,
         note="; ".join(hints),
     )
+
+
+def _memory_gb(settings: Mapping[str, Any], step: Any) -> float:
+    context = 0.0 if settings["training"]["device"] == "cpu" else float(settings["hardware"]["context_gb"])
+    return float(step.peak * (1 + settings["hardware"]["fragmentation"]) / 1e9 + context)
+
+
+def _pass_seconds(settings: Mapping[str, Any], network: Any, step: Any) -> float:
+    """Forward and backward of `step.examples` examples: the roofline of every operation, and the recurrences."""
+    where, shares = device(settings), settings["hardware"]["shares"]
+    lanes = _lanes(settings)
+    bandwidth, launch = where["bandwidth"] * shares["bandwidth"], where["launch_seconds"]
+    total = 0.0
+    for flops, moved, dtype, times in step.operations:
+        peak = where["peak_flops"]["bfloat16" if dtype == "bfloat16" else "float32"] * shares["products"] * lanes
+        total += times * max(flops / peak, moved / bandwidth, launch)
+    recurrences = TRAINED * network.scan_flops * step.examples / (where["vector_flops"] * shares["recurrences"] * lanes)
+    return total + float(recurrences)
+
+
+def _update_seconds(settings: Mapping[str, Any], network: Any) -> float:
+    bandwidth = device(settings)["bandwidth"] * settings["hardware"]["shares"]["bandwidth"]
+    return float(network.parameters * (UPDATE_BYTES + RECORDED_BYTES) / bandwidth)
 
 
 def _lanes(settings: Mapping[str, Any]) -> int:
     """Devices of one training: threads of a CPU, one GPU."""
     training = settings["training"]
     return int(training["threads"]) if training["device"] == "cpu" else 1
-
-
-def _example_gb(network: Any, precision: str) -> float:
-    """Memory that one example's forward pass keeps: products, norms (float32), logits with their softmax (float32)."""
-    values = network.activations * VALUE_BYTES[precision] + network.norm_activations * 4
-    logits = network.logits * (VALUE_BYTES[precision] + 4 + 4)
-    return float(values + logits) / 1e9
 
 
 def _data_gb(settings: Mapping[str, Any], task: str) -> float:

@@ -35,10 +35,6 @@ QUERIES = ("q_proj", "query", "c_attn", "qkv", "qkv_proj", "wqkv", "query_key_va
 CHOSEN_EXPERTS = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k")
 """Names that configurations give the number of experts that a token visits."""
 
-RECOMPUTED = {"MambaMixer": ("conv1d", "x_proj", "dt_proj")}
-"""Parts of a mixer whose fused CUDA kernel computes them again in the backward pass instead of keeping them, the scan's
-inputs among them (mamba_ssm: MambaInnerFn, checkpoint_lvl=1). Jamba's mixer normalises in between and is not fused."""
-
 
 @dataclass(frozen=True)
 class Network:
@@ -52,12 +48,6 @@ class Network:
     """Layer groups: columns of the log."""
     matrix_flops: int
     scan_flops: int
-    activations: int
-    """Values that matrix products and recurrences keep for the backward pass, in the precision of the arithmetic."""
-    norm_activations: int
-    """Values that norms keep, in float32."""
-    logits: int
-    """Values of the output."""
 
 
 def measure(architecture: ArchitectureSettings, settings: Mapping[str, Any], folder: Path) -> Network:
@@ -80,53 +70,34 @@ def measure(architecture: ArchitectureSettings, settings: Mapping[str, Any], fol
         layers=len(layers.blocks(network.backbone)),
         groups=len(layers.layer_groups(network)),
         scan_flops=_scan_flops(network, task.positions),
-        logits=_logits(network, task),
-        **(_observed(network, task) if architecture["input"] == "pixels" else _reckoned(network, task)),
+        matrix_flops=_observed(network, task) if architecture["input"] == "pixels" else sum(_products(network, task)),
     )
 
 
-@dataclass(frozen=True)
-class _Product:
-    """One matrix product (or convolution): its FLOPs, and the values of its input and output."""
-
-    flops: int
-    kept: int
-
-
-def _products(network: model.Model, task: Task) -> Iterator[_Product]:
-    """Every matrix product of one example's forward pass."""
+def _products(network: model.Model, task: Task) -> Iterator[int]:
+    """FLOPs of every matrix product of one example's forward pass."""
     positions = task.positions
     outputs = positions if task.vocabulary is not None else 1  # classes and forecasts come from one state
-    recomputed = set(_recomputed(network))
     for name, module in network.named_modules():
         count = outputs if name.startswith("output_adapter") else positions
-        keeps = int(name not in recomputed)
         if isinstance(module, nn.Conv1d):
             length = positions + 2 * int(module.padding[0]) - module.kernel_size[0] + 1
-            yield _Product(2 * module.weight.numel() * length, keeps * 2 * module.out_channels * length)
+            yield 2 * module.weight.numel() * length
         elif name == "output_adapter" and isinstance(getattr(module, "tokens", None), nn.Embedding):
             vocabulary, width = module.get_parameter("tokens.weight").shape
-            yield _Product(2 * vocabulary * width * count, width * count)
+            yield 2 * vocabulary * width * count
         for leaf, parameter in module.named_parameters(recurse=False):
             path = f"{name}.{leaf}" if name else leaf
             kind = roles.role(network, path)
             if kind == roles.MATRIX:
-                yield _Product(2 * parameter.numel() * count, keeps * sum(parameter.shape) * count)
+                yield 2 * parameter.numel() * count
             elif kind == roles.STACK:
                 share = _share(network, path, parameter)
-                kept = sum(parameter.shape[1:]) * parameter.shape[0]
-                yield _Product(round(2 * parameter.numel() * share * count), round(kept * share * count))
+                yield round(2 * parameter.numel() * share * count)
     width = _attention_width(network)
     for name, _ in network.named_modules():
         if width and name.rpartition(".")[2] in QUERIES:
-            yield _Product(4 * positions**2 * width, 2 * positions * width)
-
-
-def _recomputed(network: nn.Module) -> Iterator[str]:
-    """Names of the modules whose values a fused kernel does not keep."""
-    for name, module in network.named_modules():
-        for part in RECOMPUTED.get(type(module).__name__, ()):
-            yield f"{name}.{part}"
+            yield 4 * positions**2 * width
 
 
 def _share(network: model.Model, name: str, stack: torch.Tensor) -> float:
@@ -167,45 +138,9 @@ def _scan_flops(network: nn.Module, positions: int) -> int:
     return total
 
 
-def _scan_values(network: nn.Module, positions: int) -> int:
-    """Inputs and outputs of the recurrences (their states are computed again in the backward pass)."""
-    total = 0
-    for name, parameter in network.named_parameters():
-        owner = network.get_submodule(name.rpartition(".")[0])
-        if name.endswith(("A_log", "time_decay")) and type(owner).__name__ not in RECOMPUTED:
-            total += 3 * parameter.shape[0] * positions
-    return total
-
-
-def _norm_values(network: nn.Module, positions: int) -> int:
-    return sum(
-        parameter.numel() * positions
-        for module in network.modules()
-        if "norm" in type(module).__name__.lower()
-        for leaf, parameter in module.named_parameters(recurse=False)
-        if leaf == "weight"
-    )
-
-
-def _logits(network: model.Model, task: Task) -> int:
-    if task.vocabulary is None:
-        return 0
-    return task.positions * int(network.backbone.config.vocab_size)
-
-
-def _reckoned(network: model.Model, task: Task) -> dict[str, int]:
-    """FLOPs and kept values of one example, from its matrix products."""
-    products = list(_products(network, task))
-    return {
-        "matrix_flops": sum(product.flops for product in products),
-        "activations": sum(product.kept for product in products) + _scan_values(network, task.positions),
-        "norm_activations": _norm_values(network, task.positions),
-    }
-
-
-def _observed(network: model.Model, task: Task) -> dict[str, int]:
+def _observed(network: model.Model, task: Task) -> int:
     """The same for a backbone that cuts its own patches, maybe fewer from stage to stage: such run on the meta device,
-    so torch counts their FLOPs, and what autograd keeps is added up."""
+    so torch counts their FLOPs."""
     from torch.utils.flop_counter import FlopCounterMode
 
     if task.shape is None:
@@ -213,22 +148,6 @@ def _observed(network: model.Model, task: Task) -> dict[str, int]:
     height, width, channels = task.shape
     if network.backbone.config._attn_implementation != "eager":
         network.backbone.set_attn_implementation("eager")  # torch's counter overlooks the fused one on some devices
-    weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
-    kept: dict[int, torch.Tensor] = {}  # a view of what is kept already costs nothing
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.untyped_storage()._cdata not in weights:
-            kept[tensor.untyped_storage()._cdata] = tensor
-        return tensor
-
-    image = torch.empty(1, channels, height, width, device="meta")
-    with (
-        FlopCounterMode(display=False) as counter,
-        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-    ):
-        network.train()(image)
-    return {
-        "matrix_flops": int(counter.get_total_flops()),
-        "activations": sum(tensor.untyped_storage().nbytes() // tensor.element_size() for tensor in kept.values()),
-        "norm_activations": 0,  # among them
-    }
+    with FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, channels, height, width, device="meta"))
+    return int(counter.get_total_flops())

@@ -30,7 +30,7 @@ class Measured:
     ratio: float
     """Median time over the reckoned one: 2 means that the bill is twice too small."""
     utilisation: float
-    """Share of the device's peak that the runs reached: what `hardware.utilisation` should say on this device."""
+    """Share of the device's peak that the runs reached (model FLOPs utilisation)."""
     memory_gb: float | None
     """Largest on the GPU; null on a CPU."""
     planned_memory_gb: float

@@ -131,8 +131,9 @@ def wkv(
     operator: instead of fla-core's.
     """
     if operator is None:
-        from fla.ops.rwkv4 import fused_recurrent_rwkv4 as operator
+        from fla.ops.rwkv4 import fused_recurrent_rwkv4
 
+        operator = fused_recurrent_rwkv4
     batch, _, channels = key.shape
     if state is None:
         before = torch.zeros(batch, 3, 1, channels, device=key.device)
