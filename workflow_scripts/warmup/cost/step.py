@@ -9,7 +9,7 @@ repeats the step with `cuda` ones (tests/fake_cuda), whose autocast tables diffe
 
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -48,11 +48,23 @@ class Step:
     operations: tuple[tuple[float, float, str, int], ...]
     """(FLOPs, bytes read and written, dtype of the product, how often)."""
     largest: int
-    """Elements of the largest tensor that is no parameter."""
+    """Elements of the largest tensor that an operation makes."""
+    loss: str
+    """Dtype of the loss."""
 
 
-def measure(architecture: Mapping[str, Any], task: Task, examples: int, precision: str, device: str = "cpu") -> Step:
-    """The step of `examples` examples of `task`; raises ConfigurationError if the network cannot be built."""
+def measure(
+    architecture: Mapping[str, Any],
+    task: Task,
+    examples: int,
+    precision: str,
+    device: str = "cpu",
+    update: Callable[[model.Model, Tensor], None] | None = None,
+) -> Step:
+    """The step of `examples` examples of `task`; raises ConfigurationError if the network cannot be built.
+
+    update: called with the network and the loss when gradients are there; it is no part of what is measured.
+    """
     built = model.build(architecture, task, seed=0, device="meta")  # type: ignore[arg-type]
     built.train()
     with FakeTensorMode() as fake, as_on_a_gpu(str(architecture["model_type"]), device), fake:
@@ -66,6 +78,8 @@ def measure(architecture: Mapping[str, Any], task: Task, examples: int, precisio
                 loss = task.loss(built(inputs), targets)
             kept = watch.live
             loss.backward()
+        if update is not None:
+            update(built, loss)
     weights = sum(size_of(parameter) for parameter in built.parameters())
     moments = MOMENTS * sum(parameter.numel() for parameter in trained)
     return Step(
@@ -77,6 +91,7 @@ def measure(architecture: Mapping[str, Any], task: Task, examples: int, precisio
         kept=kept - weights,
         operations=tuple((*cost, count) for cost, count in sorted(watch.operations.items())),
         largest=watch.largest,
+        loss=str(loss.dtype).removeprefix("torch."),
     )
 
 
