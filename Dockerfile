@@ -7,6 +7,8 @@ FROM mambaorg/micromamba:2
 COPY --chown=$MAMBA_USER:$MAMBA_USER envs/train.yaml envs/data.yaml envs/analysis.yaml envs/report.yaml /tmp/envs/
 # No GPU is visible while an image is built: say which CUDA the image is for.
 ENV CONDA_OVERRIDE_CUDA=12.9
+# Triton compiles while a training runs, also where nothing activates the environment.
+ENV CC=/opt/conda/bin/gcc
 RUN for name in train data analysis report; do micromamba install --yes --name base --file /tmp/envs/$name.yaml; done \
     && micromamba clean --all --yes
 COPY --chown=$MAMBA_USER:$MAMBA_USER Snakefile config.yaml requirements.lock pyproject.toml LICENSE /opt/warmup-sweep/

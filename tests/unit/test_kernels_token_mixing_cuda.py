@@ -42,10 +42,16 @@ print("agreed")
 """
 
 
+def interpreting() -> dict[str, str]:
+    """A process's environment with Triton, which `make env` leaves out and `make test` does not, interpreted."""
+    packages = Path(sys.prefix, "triton")
+    assert packages.is_dir(), f"{packages} is missing: run make .venv/triton/.complete"
+    path = os.pathsep.join([str(Path(kernels.__file__).parents[2]), str(packages)])
+    return dict(os.environ, TRITON_INTERPRET="1", OMP_NUM_THREADS="1", PYTHONPATH=path)
+
+
 def test_mixtures_and_their_gradients_are_those_of_transformers() -> None:
-    environment = dict(
-        os.environ, TRITON_INTERPRET="1", OMP_NUM_THREADS="1", PYTHONPATH=str(Path(kernels.__file__).parents[2])
-    )
+    environment = interpreting()
     answer = subprocess.run(
         [sys.executable, "-c", INTERPRETED], env=environment, capture_output=True, text=True, check=False
     )
@@ -72,8 +78,6 @@ def test_the_stand_ins_are_the_methods_they_replace() -> None:
         "        assert got is wanted is None or torch.allclose(wanted, got, rtol=1e-4, atol=1e-5)\n"
         "print('agreed')\n"
     )
-    environment = dict(
-        os.environ, TRITON_INTERPRET="1", OMP_NUM_THREADS="1", PYTHONPATH=str(Path(kernels.__file__).parents[2])
-    )
+    environment = interpreting()
     answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert answer.stdout.strip() == "agreed", answer.stderr

@@ -172,7 +172,8 @@ def run_choices(settings: Mapping[str, Any], run: Run) -> dict[str, list[str]]:
 def kernels(settings: Mapping[str, Any], model_type: str) -> list[str]:
     """Modules of warmup.kernels that a model type uses on the device of the configuration."""
     own = list(families.family(model_type).KERNELS)
-    return ["cuda", *own] if settings["training"]["device"] == "cuda" else own
+    on_gpu = ["cuda", *getattr(families.family(model_type), "GPU_KERNELS", ())]
+    return [*on_gpu, *own] if settings["training"]["device"] == "cuda" else own
 
 
 def data_choices(settings: Mapping[str, Any], task: str) -> dict[str, list[str]]:

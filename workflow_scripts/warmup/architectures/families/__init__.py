@@ -2,9 +2,9 @@
 
 A family module may define, besides what it takes over from `generic`:
 DEFAULTS (transformers' own sizes, for arithmetic before anything is imported), KERNELS (modules of warmup.kernels
-that its layers use, beside cuda.py on a GPU), PLAIN_CAUSAL (its attention sees all earlier positions and nothing else,
-in all layers and at all settings, so that it needs no mask), `problems(settings)`, `longest_sequence(settings)` and
-`overrides(settings)`.
+that its layers use), GPU_KERNELS (those that they use on a GPU, beside cuda.py), PLAIN_CAUSAL (its attention sees all
+earlier positions and nothing else, in all layers and at all settings, so that it needs no mask), `problems(settings)`,
+`longest_sequence(settings)` and `overrides(settings)`.
 No module here imports torch or transformers: they are read while the workflow is planned.
 """
 

@@ -10,7 +10,8 @@ DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 POSITION_KEYS = ("max_position_embeddings", "n_positions")
 
 DEFAULTS: dict[str, int] = {}
-KERNELS: tuple[str, ...] = ("causal_convolution", "selective_scan", "token_mixing_cuda", "wkv")  # any
+KERNELS: tuple[str, ...] = ("causal_convolution", "selective_scan", "wkv")  # any may be used
+GPU_KERNELS: tuple[str, ...] = ("token_mixing_cuda",)
 PLAIN_CAUSAL = False
 
 

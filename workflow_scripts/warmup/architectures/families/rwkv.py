@@ -6,7 +6,8 @@ from typing import Any
 from warmup.architectures.families import generic
 
 DEFAULTS = {"hidden_size": 4096, "num_hidden_layers": 32, "context_length": 1024}
-KERNELS = ("token_mixing_cuda", "wkv")
+KERNELS = ("wkv",)
+GPU_KERNELS = ("token_mixing_cuda",)
 PLAIN_CAUSAL = False
 
 
