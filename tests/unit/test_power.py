@@ -31,14 +31,14 @@ def test_seeds_to_exclude_two_arms_are_those_of_a_one_sided_t_test() -> None:
 
 
 def test_the_more_warmups_may_be_the_best_the_more_seeds_are_needed_and_pooling_saves_some() -> None:
-    def seeds(arms: int, peers: int = 0) -> int:
+    def seeds(arms: int, gap: float = 1.0, peers: int = 0) -> int:
         design = PairedErrors(numpy.zeros((arms, arms)), 5, (5,) * peers)
-        found = seeds_to_exclude(1.0, 1.0, design, 0, 0.95, 0.8)
+        found = seeds_to_exclude(gap, 1.0, design, 0, 0.95, 0.8)
         assert found is not None
         return found
 
     assert seeds(2) < seeds(4) <= seeds(7)
-    assert seeds(7, peers=3) < seeds(7)
+    assert seeds(7, gap=3.0, peers=3) < seeds(7, gap=3.0)
 
 
 def test_the_seeds_needed_stand_with_the_uncertainty_of_their_sd() -> None:
