@@ -1,7 +1,7 @@
 """What the statistics promise holds on studies of known truth: the small form of benchmarks/simulations.py.
 
 docs/simulations.md has the large form, with every rate. Here a promise fails where its false rate is clearly above
-0.05: by more than three Monte-Carlo errors.
+0.05: by more than four Monte-Carlo errors (some hundred rates are looked at).
 """
 
 import pytest
@@ -22,7 +22,7 @@ def fewer_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def held(name: str, found: dict[str, Tally]) -> None:
     broken = {
-        what: tally.share for what, tally in found.items() if tally.kind == "false" and tally.share > 0.05 + 3 * ERROR
+        what: tally.share for what, tally in found.items() if tally.kind == "false" and tally.share > 0.05 + 4 * ERROR
     }
     assert not broken, f"{name}: {broken}"
 
