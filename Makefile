@@ -69,7 +69,7 @@ simulations: env
 	$(BIN)/python benchmarks/simulations.py --page docs/simulations.md
 	$(BIN)/python benchmarks/simulations_answers.py --page docs/simulations_answers.md
 
-# Pages made from what they describe: docs/configuration.md from the schema, the map in docs/architecture.md from docs/rooms.yaml
+# Pages made from what they describe: docs/configuration.md, docs/tables.md, the map in docs/architecture.md
 docs: env
 	$(BIN)/python docs/generate.py
 

@@ -105,7 +105,7 @@ esac
 """
 """Without it: the plugin needs the program to submit at all, and with slurmctld away for a moment it cannot
 read MinJobAge, turns from squeue to sacct, which without a database never answers, and forgets its jobs.
-(docs/cluster.md)"""
+(docs/failures.md)"""
 
 
 def free_port() -> int:
