@@ -167,10 +167,12 @@ def _broken(found: Found) -> Iterator[str]:
 HEAD = """# Simulations: what the statistics promise, and whether they keep it
 Written by `make simulations`; do not edit. How the statistics work: [statistics](statistics.md).
 
-Every number is a share of planted studies, old code → this code: {studies:,} studies a cell of a table ({half:,} for
-twelve cells together), seeds fixed beforehand. *Old* is commit 87f2430 on the same drawn studies (1,000 of them). In
-brackets stands the upper 95 % limit of a false rate; a promise of 0.05 counts as kept where that is at most
-{allowed:g}, and is **bold** where not. ± is the Monte-Carlo error of a share that is no promise.
+Every number is a share of planted studies, old code → this code: {studies:,} studies a cell of a table ({half:,}
+for twelve cells together, 400 for the mixed model), seeds fixed beforehand. *Old* is commit 87f2430 on the same
+drawn studies (1,000 of them). In brackets stands the upper 95 % limit of a false rate; a promise of 0.05 counts as
+kept where that is at most {allowed:g}, and is **bold** where not. A true rate of exactly 0.05 misses that by chance
+in two of five: 0.052 in bold says that 2,000 studies did not show it, 0.1 that the promise is broken. ± is the
+Monte-Carlo error of a share that is no promise.
 
 The unit is the practical margin. Noise around the arms, once the seed's own part is taken out, is 0.6 margins (0.2
 where the noise is said to be little, 0.3 where every other warmup is worse, 0.1 there with a warmup ten times as
