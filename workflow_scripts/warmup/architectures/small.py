@@ -29,7 +29,7 @@ VOCABULARY = 256
 SIZE_OF_HEAD = ("head_dim", "head_size", "d_head", "dim_head", "headdim", "kv_channels", "rotary_dim")
 FOLLOWS = ("qk_head_dim",)
 """Sizes that a configuration adds up itself."""
-GROWS_WITH_WIDTH = ("size", "dim", "width", "rank", "ffn", "ff", "inner", "d_ssm", "hidden")
+GROWS_WITH_WIDTH = ("size", "dim", "width", "rank", "ffn", "ff", "inner", "d_ssm", "d_state", "hidden")
 STAYS = (
     *("vocab", "token", "max_", "window", "chunk", "patch", "kernel", "group", "position", "length", "batch", "block"),
     *("conv", "index_", "rope", "image", "audio", "scale", "factor", "multiplier", "num_", "n_", "multiple", "_rel"),

@@ -18,6 +18,10 @@ _CPU = {
     "mamba_selective_scan": "selective_scan.stand_in",
     "causal_conv1d_fn": "causal_convolution.stand_in",
     "rwkv_linear_attention_cpu": "wkv.stand_in",
+    "RecurrentGemmaRglru._rnn_scan": "linear_recurrence.stand_in",
+    "mamba2_chunk_scan": "chunk_length.stand_in",
+    "torch_chunk_gated_delta_rule": "chunk_length.stand_in",
+    "chunk_kimi_delta_attention": "chunk_length.stand_in",
 }
 """Function (or method) of a modelling module -> function of this package that makes its replacement."""
 

@@ -10,7 +10,9 @@ DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 POSITION_KEYS = ("max_position_embeddings", "n_positions")
 
 DEFAULTS: dict[str, int] = {}
-KERNELS: tuple[str, ...] = ("causal_convolution", "selective_scan", "wkv")  # any may be used
+KERNELS: tuple[str, ...] = (  # any may be used
+    *("causal_convolution", "chunk_length", "linear_recurrence", "selective_scan", "wkv"),
+)
 GPU_KERNELS: tuple[str, ...] = ("token_mixing_cuda",)
 PLAIN_CAUSAL = False
 
