@@ -31,6 +31,7 @@ MIXER = (
     "time_mix",
     "temporal",
     "rnn",
+    "mlstm",
     "token_mixer",
     "conv",
     "operator",
