@@ -22,8 +22,7 @@ def installed(model_type: str) -> set[str]:
 
 @pytest.mark.parametrize("name", [name for name in registry.names("architectures.families") if name != "generic"])
 def test_the_kernels_that_are_installed_are_those_of_the_family(name: str) -> None:
-    on_a_cpu = {kernel for kernel in families.family(name).KERNELS if not kernel.endswith("_cuda")}
-    assert installed(name) == on_a_cpu
+    assert installed(name) == set(families.family(name).KERNELS)
 
 
 def test_a_type_without_a_family_may_use_any_kernel() -> None:
