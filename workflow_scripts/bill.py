@@ -3,8 +3,12 @@
 from typing import Any
 
 from warmup import files, html_page
-from warmup.cost import page, study, tables
+from warmup.cost import page, tables
 from warmup.job import run_job
+from warmup.training import startup
+
+with startup.no_collection():
+    from warmup.cost import study
 
 
 def main(job: Any) -> None:
@@ -15,4 +19,5 @@ def main(job: Any) -> None:
     html_page.save(content, job.output.page)
 
 
-run_job(main, snakemake)
+with startup.quick_exit():
+    run_job(main, snakemake)

@@ -5,7 +5,10 @@ from typing import Any
 
 from warmup import files
 from warmup.job import run_job
-from warmup.training import model_checks
+from warmup.training import startup
+
+with startup.no_collection():
+    from warmup.training import model_checks
 
 
 def main(job: Any) -> None:
@@ -14,4 +17,5 @@ def main(job: Any) -> None:
     files.write_json(model_checks.check(settings, folders), job.output[0])
 
 
-run_job(main, snakemake)
+with startup.quick_exit():
+    run_job(main, snakemake)

@@ -7,8 +7,8 @@ import numpy as np
 import polars
 import pytest
 import yaml
-from test_plateau_heights import compare as compare_heights
-from test_plateau_heights import runs as height_runs
+from known_truth.plateau_tables import compare as compare_heights
+from known_truth.plateau_tables import runs as height_runs
 from theory_landscapes import ROOT, section
 
 from warmup import registry

@@ -6,9 +6,9 @@ from typing import Any
 import numpy
 import polars
 import pytest
+from known_truth.mechanism_runs import STEPS, write_run
 from known_truth.trained_tables import Design, run_row
 from scipy import stats
-from test_mechanism import STEPS, write_run
 
 from warmup.plots import recipes as drawings
 from warmup.statistics.effect import recipe_arms

@@ -46,6 +46,10 @@ def test_schema_leaves_a_source_without_a_name_to_the_scale_that_names_it():
     assert Draft202012Validator(incomplete).is_valid({"path": "my.txt"})
 
 
+OWN_FILES = {"csv_file", "image_files", "text_file"}
+"""Sources of files that a user brings: nobody else is to be credited."""
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_source_is_credited_and_documented(name):
     source = registry.load("data.sources", name)
@@ -55,7 +59,7 @@ def test_every_source_is_credited_and_documented(name):
         assert f"`{option}`" in page, f"docs/data.md does not explain {option} of {name}"
     assert source.CREDIT.name
     assert source.CREDIT.licence
-    assert source.CREDIT.address.startswith("https://") or source.DEFAULTS["path"] is None
+    assert source.CREDIT.address.startswith("https://") == (name not in OWN_FILES)
     assert source.CREDIT.address in page
 
 
@@ -188,7 +192,7 @@ def test_a_packaged_source_imports_neither_the_package_nor_torch(tmp_path, name,
     kind = registry.load("data.sources", name).KIND
     code = f"""
 import sys
-from warmup.preparation import prepare
+from warmup.data.preparation import prepare
 task = dict(kind={kind!r}, source=dict(name={name!r}), context=96, horizon=24, sequence_length=64)
 prepare(task, {str(tmp_path / "data")!r})
 slow = {{"torch", "transformers", "datasets", "pandas", {package!r}}}

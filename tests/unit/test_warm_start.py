@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -277,6 +278,36 @@ def test_a_client_that_is_killed_leaves_no_child_to_hold_the_lock_of_its_run(
         process.kill()
         process.wait()
         (struck / "log").unlink()
+    process = shared.client(order, struck)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert_same_run(whole, struck)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["mamba", "jamba"])
+def test_killed_at_any_moment_clients_lose_no_checkpoint_and_the_run_ends_in_the_same_bytes(
+    architecture: str, shared: Study, order_in: Callable[..., Order], tmp_path: Path
+) -> None:
+    whole, struck = tmp_path / "whole", tmp_path / "struck"
+    began = time.monotonic()
+    assert shared.client(order_in(whole, architecture, 3, training={"steps": 90}), whole).wait() == 0
+    seconds = time.monotonic() - began
+    order, moments = order_in(struck, architecture, 3, training={"steps": 90}), random.Random(architecture)
+    reached = 0
+    for _kill in range(12):
+        process = shared.client(order, struck)
+        time.sleep(moments.uniform(0, 1.2 * seconds))
+        process.kill()
+        process.wait()
+        steps = [int(file.stem.removeprefix("step-")) for file in struck.glob("checkpoints/*/step-*.checkpoint")]
+        if (struck / "run" / "summary.json").exists() and not steps:  # it had finished: strike a new run
+            assert_same_run(whole, struck)
+            (struck / "run" / "summary.json").unlink()
+            reached = 0
+        else:
+            assert max(steps, default=0) >= reached, "a kill lost a checkpoint"
+            reached = max(steps, default=0)
     process = shared.client(order, struck)
     _, errors = process.communicate()
     assert process.returncode == 0, errors

@@ -8,11 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow
-import pyarrow.parquet
-
 if TYPE_CHECKING:
     import polars
+    import pyarrow
 
 
 TABLES_VERSION = "2"
@@ -42,9 +40,11 @@ def write_json(value: Mapping[str, Any], path: str | Path) -> None:
     replace_atomically(path, lambda temporary: temporary.write_text(text))
 
 
-def write_parquet(table: pyarrow.Table, path: str | Path) -> None:
+def write_parquet(table: "pyarrow.Table", path: str | Path) -> None:
     """`table` as Parquet, encoded as measured smallest (benchmarks/synthesise_logs.py): zstd over floats split by byte
     and over differences of whole numbers, a dictionary for text alone."""
+    import pyarrow.parquet  # not before: an eighth of a second of every step of the analysis, which does without
+
     encodings = {}
     for field in table.schema:
         if pyarrow.types.is_floating(field.type):
