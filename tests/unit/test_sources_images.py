@@ -158,7 +158,7 @@ def test_cifar_with_a_label_in_test_that_training_lacks_is_a_data_error(tmp_path
 def test_cifar_without_internet_says_how_to_prepare(tmp_path):
     code = f"""
 from warmup.errors import DataError
-from warmup.preparation import prepare
+from warmup.data.preparation import prepare
 try:
     prepare(dict(kind="classification", source=dict(name="cifar100")), {str(tmp_path / "data")!r})
 except DataError as error:

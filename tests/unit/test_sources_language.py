@@ -273,7 +273,7 @@ def test_stream_from_a_place_without_files_is_a_data_error(tmp_path, vocabulary,
 
 OFFLINE = """
 from warmup.errors import DataError
-from warmup.preparation import prepare
+from warmup.data.preparation import prepare
 try:
     prepare(dict(kind="language", source={source!r}, sequence_length=8), {folder!r}, 100)
 except DataError as error:
