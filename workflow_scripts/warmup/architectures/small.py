@@ -154,7 +154,7 @@ def _experts(key: str, name: str, value: int | None) -> dict[str, int]:
         return {key: min(value or 1, 1)} if value is None or value > 0 else {}
     if "group" in name:
         return {key: 1}
-    return {key: CHOSEN if chosen else EXPERTS}
+    return {key: min(value or CHOSEN, CHOSEN) if chosen else EXPERTS}
 
 
 def _state_space(default: Mapping[str, Any], sizes: Mapping[str, Any], width: int) -> dict[str, int]:
