@@ -64,6 +64,16 @@ check: env
 benchmark: env
 	$(BIN)/python benchmarks/run.py
 
+# For a machine with an NVIDIA GPU, offline, with its own PyTorch: GPU_PYTHON=python. All parts, or one: PART=parity
+GPU_PYTHON ?= $(BIN)/python
+PART ?= environment parity cells runs
+test-gpu:
+	for part in $(PART); do \
+	  WARMUP_TEST_GPU=1 timeout 480 $(GPU_PYTHON) -m pytest -q -s tests/gpu/test_$$part.py || exit 1; done
+
+benchmark-gpu:
+	PYTHONPATH=workflow_scripts $(GPU_PYTHON) benchmarks/gpu.py --into measured_gpu.yaml
+
 # What the statistics promise, counted on planted studies, old code against new: docs/simulations.md (half an hour)
 simulations: env
 	$(BIN)/python benchmarks/simulations.py --page docs/simulations.md

@@ -1,7 +1,8 @@
 """One training, from prepared data to the files of a run: exact, recorded at every step, resumable anywhere.
 
 Batches, initial weights and dropout are pure functions of (task, seed, step), so a checkpoint holds only weights,
-optimiser state and the rows recorded so far, and an interrupted run ends in the same bytes as an uninterrupted one.
+optimiser state and the rows recorded so far, and an interrupted run ends in the same bytes as an uninterrupted one. (On
+CUDA to rounding: backward passes of the selective scan and of flash attention add in an order that changes.)
 """
 
 from __future__ import annotations
