@@ -1,4 +1,4 @@
-"""What can be said without a card of the programs that need one: they end with a sentence, and are found there alone."""
+"""What can be said without a card of the programs that need one: they end with a sentence, or are not collected."""
 
 import os
 import subprocess
