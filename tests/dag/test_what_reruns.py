@@ -42,7 +42,7 @@ def test_comments_docstrings_and_formatting_rerun_nothing(study: Study) -> None:
         text = path.read_text()
         if path.parent.name == "warmup":
             text = black.format_str(text, mode=black.Mode(line_length=70))
-        assert text.startswith('"""'), path
+        assert '"""' in text, path
         path.write_text("# A comment.\n" + text.replace('"""', '"""Another docstring. ', 1) + "\n# The end.\n")
     assert study.plan().jobs == []
 

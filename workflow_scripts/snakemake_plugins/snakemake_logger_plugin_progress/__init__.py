@@ -1,7 +1,11 @@
 """Snakemake logger plugin `progress`: progress and failures on standard output, everything on standard error.
 
+The package is imported where it is used: Snakemake imports every plugin of this folder, also where another is wanted.
+
 `warmup.terminal.study` uses it, with standard error in a file; this plugin's folder and the package on PYTHONPATH.
 """
+
+from __future__ import annotations
 
 import shutil
 import sys
@@ -9,12 +13,13 @@ import threading
 import time
 from logging import ERROR, WARNING, LogRecord
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from warmup.plots.unfinished import complaint
-from warmup.terminal.progress import Progress
+if TYPE_CHECKING:
+    from warmup.terminal.progress import Progress
 
 CLEAR = "\r\x1b[2K"
 TICK_SECONDS = 1.0
@@ -24,7 +29,9 @@ class LogHandler(LogHandlerBase):
     """Draws the line again at each event and each second."""
 
     def __post_init__(self) -> None:
-        self.progress = Progress(time.monotonic())
+        from warmup.terminal.progress import Progress
+
+        self.progress: Progress = Progress(time.monotonic())
         self.ended = threading.Event()
         self.ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
         self.ticker.start()
@@ -51,6 +58,8 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.JOB_FINISHED:
             self.progress.finish(given["job_id"], now)
         elif event == LogEvent.JOB_ERROR:
+            from warmup.plots.unfinished import complaint
+
             name = self.progress.fail(given["jobid"]) or given["rule_name"]
             logs = [Path(log) for log in given["log"] or () if Path(log).exists()]
             said = next(filter(None, (complaint(log.read_text(errors="replace")) for log in logs)), "see its log")
