@@ -15,6 +15,7 @@ rule statistics:
         rules.correlation.output,
         rules.leaderboard.output,
         rules.claims.output,
+        rules.looks_table.output if ADAPTIVE else [],
 
 
 rule figures:

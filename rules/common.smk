@@ -80,7 +80,8 @@ def tables(*names):
 # Small tables in, small tables out: what most steps need of a machine.
 SMALL = {"mem_mb": 1000, "runtime": 10}
 
-STATISTICS = SETTINGS["statistics"]
+# How many seeds an adaptive design has was decided by data: whatever is no look itself may spend what one look may.
+STATISTICS = {**SETTINGS["statistics"], "confidence": grid.spent_confidence(SETTINGS)}
 LABELS = {
     name: entry["label"]
     for section in ("architectures", "tasks", "recipes")
@@ -125,6 +126,9 @@ def code_of(script, choices={}):
     return closure.code(script, choices)
 
 
+SECTIONS = {**SETTINGS, "statistics": STATISTICS}
+
+
 def depends(script, *keys, section="statistics", choices={}, **values):
     """What a result depends on (nothing else makes it anew), as a function of wildcards for `params`:
 
@@ -134,7 +138,7 @@ def depends(script, *keys, section="statistics", choices={}, **values):
 
     def settings(wildcards):
         return {
-            **{key: SETTINGS[section][key] for key in keys},
+            **{key: SECTIONS[section][key] for key in keys},
             **{
                 name: value() if callable(value) else value
                 for name, value in values.items()

@@ -17,9 +17,9 @@ RECIPE_FIGURES = {
 
 rule mechanism:
     input:
-        log=of_runs("log.parquet", UNWARMED),
-        attention=of_runs("attention.parquet", UNWARMED),
-        summary=of_runs("summary.json", UNWARMED),
+        log=of_study("log.parquet", UNWARMED),
+        attention=of_study("attention.parquet", UNWARMED),
+        summary=of_study("summary.json", UNWARMED),
         spikes=rules.spike_ratios.output.runs[0],
     output:
         curves=f"{TABLES}/probe_curves.parquet",
@@ -78,10 +78,10 @@ rule mechanism_figures:
 rule recipe_arms:
     input:
         runs=rules.runs_table.output[0],
-        log=of_runs("log.parquet"),
-        evaluation=of_runs("evaluation.parquet"),
-        attention=of_runs("attention.parquet", UNWARMED),
-        summary=of_runs("summary.json"),
+        log=of_study("log.parquet"),
+        evaluation=of_study("evaluation.parquet"),
+        attention=of_study("attention.parquet", UNWARMED),
+        summary=of_study("summary.json"),
     output:
         arms=multiext(f"{TABLES}/recipe_arms", ".parquet", ".csv"),
         losses=f"{TABLES}/loss_curves.parquet",

@@ -42,7 +42,7 @@ rule bill:
 rule bill_compared:
     input:
         bill=rules.bill.output.table[0],
-        resources=of_runs("resources.json"),
+        resources=of_study("resources.json"),
     output:
         table=multiext(f"{TABLES}/bill_compared", ".parquet", ".csv"),
         page=report(
@@ -59,9 +59,7 @@ rule bill_compared:
     resources:
         **SMALL,
     params:
-        settings=depends(
-            "bill_compared.py", settings=BILLED, runs=[list(run) for run in RUNS]
-        ),
+        settings=depends("bill_compared.py", settings=BILLED),
     script:
         "../workflow_scripts/bill_compared.py"
 

@@ -19,8 +19,8 @@ PREDICTION_FIGURES = {
 
 rule spike_ratios:
     input:
-        log=of_runs("log.parquet"),
-        summary=of_runs("summary.json"),
+        log=of_study("log.parquet"),
+        summary=of_study("summary.json"),
     output:
         runs=multiext(f"{TABLES}/spike_ratios", ".parquet", ".csv"),
         cells=multiext(f"{TABLES}/cell_spike_ratios", ".parquet", ".csv"),
@@ -48,9 +48,9 @@ rule spike_ratios:
 
 rule diagnostics:
     input:
-        log=of_runs("log.parquet", UNWARMED),
-        attention=of_runs("attention.parquet", UNWARMED),
-        summary=of_runs("summary.json", UNWARMED),
+        log=of_study("log.parquet", UNWARMED),
+        attention=of_study("attention.parquet", UNWARMED),
+        summary=of_study("summary.json", UNWARMED),
         spikes=rules.spike_ratios.output.runs[0],
     output:
         multiext(f"{TABLES}/diagnostics", ".parquet", ".csv"),

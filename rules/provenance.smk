@@ -38,13 +38,16 @@ def expected_of_study():
     return expected_fingerprints(of_runs("summary.json"))
 
 
+REPORTING = any(argument.startswith("--report") for argument in sys.argv)
+
+
 def survey_of_runs():
     """Tell what is found about the runs on disk; refuse a report of stale ones."""
     on_disk = [path for path, *_ in settings_by_summary() if Path(path).exists()]
     survey = staleness.survey(expected_fingerprints(on_disk), versions.versions())
     for warning in survey.warnings():
         logger.warning(warning)
-    if any(argument.startswith("--report") for argument in sys.argv):
+    if REPORTING:
         try:
             staleness.refuse_stale(survey.stale)
         except StaleResultError as error:

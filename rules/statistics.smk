@@ -10,7 +10,7 @@ EFFECT_FIGURES = {
 
 rule runs_table:
     input:
-        of_runs("summary.json"),
+        *of_each_cell("summary.json"),
     output:
         multiext(f"{TABLES}/runs", ".parquet", ".csv"),
     log:
@@ -34,6 +34,7 @@ rule runs_table:
 rule optima:
     input:
         rules.runs_table.output[0],
+        looks=records_of_looks if ADAPTIVE else [],
     output:
         arms=multiext(f"{TABLES}/arms", ".parquet", ".csv"),
         optima=multiext(f"{TABLES}/optima", ".parquet", ".csv"),
@@ -52,6 +53,7 @@ rule optima:
             "optima.py",
             *("outcome", "confidence", "reference", "margins", "equivalence_margins"),
             "bootstrap",
+            confidence_of_looks=SETTINGS["statistics"]["confidence"],
         ),
     script:
         "../workflow_scripts/optima.py"

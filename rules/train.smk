@@ -78,10 +78,14 @@ use rule train as probe_run with:
         settings=probe_settings,
 
 
+# Every file of a run: one that is missing is made again only if something asks for it.
+MADE_AGAIN = [name for name in grid.RUN_FILES if name != "resources.json"]
+
+
 rule train_all:
     input:
-        # every file: one that is missing is made again only if something asks for it
-        [of_runs(name) for name in grid.RUN_FILES if name != "resources.json"],
+        [of_runs(name, KNOWN_RUNS) for name in MADE_AGAIN],
+        *[files for name in MADE_AGAIN for files in of_each_cell(name) if ADAPTIVE],
         rules.check_models.output,
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import polars
 
 from warmup import files, html_page
+from warmup.config import grid
 from warmup.cost import bill, page, reality, tables
 from warmup.job import run_job
 
@@ -14,8 +15,8 @@ def main(job: Any) -> None:
     choices = job.params.settings
     rows = tables.bill_of(polars.read_parquet(job.input.bill))
     resources: dict[tuple[str, str, str], list[Path]] = {}
-    for (architecture, task, recipe, *_), path in zip(choices["runs"], job.input.resources, strict=True):
-        resources.setdefault((architecture, task, recipe), []).append(Path(path))
+    for path in map(Path, job.input.resources):
+        resources.setdefault(grid.run_at(path.parent)[:3], []).append(path)
     measured = reality.compare(choices["settings"], rows, resources)
     files.write_table(tables.of_measured(measured), *job.output.table)
     content = page.html(choices["settings"]["scale"], rows, bill.totals(choices["settings"], rows), measured)

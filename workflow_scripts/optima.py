@@ -7,7 +7,7 @@ import polars
 from warmup import files
 from warmup.job import run_job
 from warmup.statistics.base import outcomes
-from warmup.statistics.effect import optimum, plateau
+from warmup.statistics.effect import look_records, optimum, plateau
 
 
 def main(job: Any) -> None:
@@ -16,6 +16,10 @@ def main(job: Any) -> None:
     files.write_table(optimum.optima(runs, settings), *job.output.optima)
     files.write_table(optimum.crossfit(runs, settings), *job.output.crossfit)
     plateaus, regrets = plateau.plateaus(runs, settings)
+    if job.input.get("looks"):
+        roles = dict(runs.select("architecture", "role").iter_rows())
+        records = look_records.read(job.input.looks)
+        plateaus, regrets = look_records.plateaus(records, settings["confidence_of_looks"], roles)
     files.write_table(plateaus, *job.output.plateaus)
     files.write_table(regrets, *job.output.regrets)
 

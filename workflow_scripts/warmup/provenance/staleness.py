@@ -5,6 +5,7 @@ as up to date if its own record agrees with the present, or if Snakemake's does 
 """
 
 import ast
+import hashlib
 import json
 from base64 import urlsafe_b64encode
 from collections import Counter
@@ -106,6 +107,19 @@ def _refusal(paths: list[str]) -> str:
         f"{listed([str(Path(path).parent) for path in paths])}. Delete these folders to train them again, go back to "
         "what made them, or accept them with `snakemake --touch` (docs/provenance.md)."
     )
+
+
+def stale_look(path: str, wanted: str) -> bool:
+    """Whether the record of a look is missing, or was made by other settings and code than those with the fingerprint
+    `wanted`, or from other summaries than lie on disk now."""
+    try:
+        record = json.loads(Path(path).read_bytes())
+        if record["settings"] != wanted:
+            return True
+        digests = {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in record["summaries"]}
+        return bool(digests != record["summaries"])
+    except (OSError, ValueError, KeyError):
+        return True
 
 
 def stale(summary: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:

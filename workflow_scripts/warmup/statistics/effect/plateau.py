@@ -94,8 +94,8 @@ def _plateau(
         "margin": delta,
         "method": errors.method,
         "possible_best": cell.warmups[found.regrets.possible_best].tolist(),
-        **_ends("not_excluded", cell.warmups, found.not_excluded),
-        **_ends("demonstrated", cell.warmups, found.demonstrated),
+        **ends("not_excluded", cell.warmups, found.not_excluded),
+        **ends("demonstrated", cell.warmups, found.demonstrated),
         "whole_grid": bool(found.not_excluded.all()),
         "flat": found.flat,
         "recommended": found.recommended,
@@ -110,7 +110,8 @@ def _plateau(
     return one, rows
 
 
-def _ends(name: str, warmups: Floats, member: NDArray[numpy.bool_]) -> dict[str, Any]:
+def ends(name: str, warmups: Floats, member: NDArray[numpy.bool_]) -> dict[str, Any]:
+    """Columns of the set `member` [arms] of `warmups`: its ends, whether it has no gap, and the warmups themselves."""
     inside = numpy.flatnonzero(member)
     if len(inside) == 0:
         return {f"{name}_low": None, f"{name}_high": None, f"{name}_contiguous": None, f"{name}": []}

@@ -1,0 +1,153 @@
+"""Looks of an adaptive design: when a study is looked at, and which runs are open to be trained.
+
+In: effective settings; what each look opened next. Out: names of runs. What a look decides: `statistics.effect.looks`.
+Standard library only, since the Snakefile is parsed again in every job.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from warmup.config.feasibility import FEWEST_ARMS
+from warmup.config.grid import Run, all_looks, is_adaptive, warmup_label
+
+Cell = tuple[str, str, str]
+"""(architecture, task, recipe)."""
+
+
+class Opening(NamedTuple):
+    """What is open to a cell: the look (from 1) that comes next, the arms that go on, and the seeds each is to have."""
+
+    look: int
+    arms: tuple[str, ...]
+    seeds: int
+
+
+After = Callable[[Cell, int], Opening | None]
+"""What a look of a cell opened, None if the cell stopped there. May raise where that look is not taken yet."""
+
+
+def opening(record: Mapping[str, Any]) -> Opening | None:
+    """What the record of a look says it opened; None if the cell stopped there."""
+    opened = record["opens"]
+    return opened and Opening(opened["look"], tuple(warmup_label(arm) for arm in opened["arms"]), opened["seeds"])
+
+
+def why_fixed(settings: Mapping[str, Any]) -> str:
+    """One sentence where `design: adaptive` was asked for and the selected study cannot take looks; else empty."""
+    if settings["design"] != "adaptive" or is_adaptive(settings):
+        return ""
+    return (
+        f"study {settings['study']!r} stays a fixed design: looks compare warmups, and this study compares something "
+        f"else (a cell has fewer than {FEWEST_ARMS} warmups, a selection declares its own seeds, or there is more than "
+        "one recipe)"
+    )
+
+
+def by_cell(runs: Iterable[Run]) -> dict[Cell, list[Run]]:
+    """Runs of every cell, in their order."""
+    found: dict[Cell, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run[:3], []).append(run)
+    return found
+
+
+def first_opening(settings: Mapping[str, Any], runs: Iterable[Run]) -> Opening:
+    """What is open to a cell of these runs before anything is known: every arm, the seeds of the first look."""
+    return Opening(1, tuple(dict.fromkeys(run.warmup for run in runs)), all_looks(settings)[0])
+
+
+def opened_runs(runs: Sequence[Run], openings: Iterable[Opening]) -> list[Run]:
+    """Those runs of a cell (in: all that its last look could ask for) that the openings ask for.
+
+    Raises ValueError for an arm that the cell does not have.
+    """
+    first_seed = min(int(run.seed) for run in runs)
+    seeds: dict[str, int] = {}
+    for opening in openings:
+        seeds |= dict.fromkeys(opening.arms, opening.seeds)
+    if unknown := set(seeds) - {run.warmup for run in runs}:
+        raise ValueError(f"a look opened warmups that its cell does not have: {', '.join(sorted(unknown))}")
+    return [run for run in runs if int(run.seed) < first_seed + seeds.get(run.warmup, 0)]
+
+
+def openings(cell: Cell, first: Opening, after: After, until: int | None = None) -> list[Opening]:
+    """All that is ever opened to a cell, in order; with `until`, what look number `until` looks at."""
+    found = [first]
+    while until is None or found[-1].look < until:
+        following = after(cell, found[-1].look)
+        if following is None:
+            break
+        found.append(following)
+    return found
+
+
+def chain(first: Opening, path_of: Callable[[int], str]) -> list[str]:
+    """Paths of the records of a cell's looks as they lie on disk, each opened by the one before; the last may be
+    missing."""
+    found, number = [], first.look
+    while True:
+        found.append(path_of(number))
+        path = Path(found[-1])
+        following = opening(json.loads(path.read_bytes())) if path.exists() else None
+        if following is None:
+            return found
+        number = following.look
+
+
+def bounded_openings(
+    cells: Mapping[Cell, Sequence[Run]],
+    first: Mapping[Cell, Opening],
+    after: After,
+    budget: "Budget",
+    until: tuple[Cell, int] | None = None,
+) -> dict[Cell, list[Opening]]:
+    """Like `openings`, for all cells together, within a budget; with `until`, as far as that look of that cell needs.
+
+    In rounds: each cell that goes on takes one look; then what these looks opened is granted in the order of its price,
+    as long as the budget lasts. A cell that is refused once is not asked again, so that what is granted to one start is
+    granted to every other.
+    """
+    found = {cell: [opening] for cell, opening in first.items()}
+    left = budget.limit - sum(budget.price(cell, opened_runs(cells[cell], found[cell])) for cell in cells)
+    going = list(cells)
+    while going and not (until and found[until[0]][-1].look >= until[1]):
+        asked = [(cell, following) for cell in going if (following := after(cell, found[cell][-1].look)) is not None]
+        prices = {
+            cell: budget.price(cell, opened_runs(cells[cell], [*found[cell], following]))
+            - budget.price(cell, opened_runs(cells[cell], found[cell]))
+            for cell, following in asked
+        }
+        going = []
+        for cell, following in sorted(asked, key=lambda entry: prices[entry[0]]):
+            if prices[cell] <= left:
+                left -= prices[cell]
+                found[cell].append(following)
+                going.append(cell)
+    return found
+
+
+class Budget(NamedTuple):
+    """What an adaptive study may cost, and what one run of each cell does, in the same unit."""
+
+    limit: float
+    per_run: Mapping[Cell, float]
+
+    def price(self, cell: Cell, runs: Sequence[Run]) -> float:
+        """What these runs of a cell cost."""
+        return self.per_run[cell] * len(runs)
+
+
+def budget(settings: Mapping[str, Any], cells: Iterable[Cell], bill: Path) -> Budget | None:
+    """The declared budget, None where there is none; prices in device hours stand in `bill` (rule bill, CSV)."""
+    declared = settings["looks"]["budget"]
+    if "runs" in declared:
+        return Budget(float(declared["runs"]), dict.fromkeys(cells, 1.0))
+    if "device_hours" not in declared:
+        return None
+    with bill.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    prices = {(row["architecture"], row["task"], row["recipe"]): float(row["run_hours"]) for row in rows}
+    return Budget(float(declared["device_hours"]), prices)
