@@ -36,6 +36,7 @@ TABLES_HEAD = """# Tables: what each file of results holds
 
 ```py
 import polars
+
 polars.read_parquet("results/laptop/studies/warmup/tables/plateaus.parquet")
 polars.scan_parquet(  # all runs; their coordinates become columns, layer groups that a network lacks are left out
     "results/laptop/runs/**/log.parquet", hive_partitioning=True, extra_columns="ignore", missing_columns="insert"

@@ -1,52 +1,14 @@
 """The answer in sentences and the methods paragraph: computed, complete, and honest about what is missing."""
 
-from typing import Any
-
 import docutils.core
 import numpy
 import polars
 import pytest
-from known_truth.simulation import Design, planted_optimum, runs
+from known_truth.answered_study import WARMUPS, WORDS, study, tables
 from statistics_settings import statistics
 
 from warmup.plots import effects
-from warmup.statistics.base import outcomes
-from warmup.statistics.effect import comparisons, mixed_model, optimum, plateau, power
 from warmup.statistics.words import answers, methods
-
-WARMUPS = (0.0, 0.02, 0.1, 0.3)
-WORDS = {
-    "labels": {"a00": "GPT-2", "a01": "Mamba", "t0": "text", "t1": "digits"},
-    "units": {"t0": "nats"},
-    "outcome": "best_validation_loss",
-    "offset": 0.005,
-    "confidence": 0.95,
-    "scale": "laptop",
-    "question": "warmup",
-}
-
-
-def tables(table: polars.DataFrame, settings: dict[str, Any] | None = None) -> dict[str, polars.DataFrame]:
-    """Every table that the report reads."""
-    settings = settings or statistics(bootstrap={"resamples": 300, "seed": 1})
-    sets, regrets = plateau.plateaus(table, settings)
-    return {
-        "runs": table,
-        "arms": outcomes.arms(table),
-        "optima": optimum.optima(table, settings),
-        "crossfit": optimum.crossfit(table, settings),
-        "plateaus": sets,
-        "regrets": regrets,
-        "comparisons": comparisons.comparisons(table, settings),
-        "power": power.power_table(table, settings),
-        "mixed_model": mixed_model.mixed_model(table, settings),
-    }
-
-
-def study(**changes: Any) -> polars.DataFrame:
-    regret = numpy.repeat([planted_optimum(WARMUPS, 0.1, 1.0), planted_optimum(WARMUPS, 0.0, 0.0)], 2, axis=0)
-    design = Design(**{"architectures": 2, "tasks": 2, "seeds": 10, "warmups": WARMUPS, "regret": regret, **changes})
-    return runs(design, seed=9)
 
 
 def test_sentences_say_what_the_tables_hold() -> None:

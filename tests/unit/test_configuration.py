@@ -221,7 +221,6 @@ def test_another_source_replaces_the_one_below_with_its_options(tiny_config: dic
 
 
 def test_a_number_of_yaml_without_a_dot_is_text_and_refused(tiny_config: dict[str, Any]) -> None:
-    assert isinstance(yaml.safe_load("6e-4"), str)
     tiny_config["recipes"]["adamw"]["weight_decay"] = yaml.safe_load("1e-1")
     with pytest.raises(ConfigurationError, match=r"1\.0e-1"):
         configuration.effective(tiny_config)

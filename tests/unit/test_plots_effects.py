@@ -9,7 +9,7 @@ import matplotlib.pyplot as pyplot
 import numpy
 import polars
 import pytest
-from test_answers import WORDS, study, tables
+from known_truth.answered_study import WORDS, study, tables
 
 from warmup.plots import effects, effects_interactive, style
 

@@ -1,6 +1,7 @@
 """Arrows between rooms run one way, as docs/rooms.yaml has them, and its map is the one in docs/architecture.md."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,10 @@ def test_no_folder_has_more_modules_than_one_can_keep_in_mind() -> None:
         for folder in folders
     }
     assert {name: n for name, n in counts.items() if n > MOST_MODULES and name not in ALTERNATIVES} == {}
+
+
+def test_no_test_imports_another() -> None:
+    """What two tests share stands in a module of its own beside them."""
+    imports = re.compile(r"^\s*(?:from|import) (?:\w+\.)*test_\w+", re.MULTILINE)
+    found = {path.name: imports.findall(path.read_text()) for path in (ROOT / "tests").rglob("*.py")}
+    assert len(found) > 50 and {name: lines for name, lines in found.items() if lines} == {}
