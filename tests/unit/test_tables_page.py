@@ -9,12 +9,13 @@ import pytest
 
 from warmup import registry
 from warmup.config import grid
-from warmup.statistics.effect import rates
+from warmup.statistics.effect import look_records, rates
 from warmup.statistics.prediction import prediction
 from warmup.theory import plateau_heights
 
 UNWRITTEN: dict[str, dict[str, Any]] = {
     "predictions": prediction.PREDICTIONS,
+    "looks": look_records.LOOKS,
     "rates": rates.RATES,
     "rate_answers": rates.RATE_ANSWERS,
     "plateau_heights": plateau_heights.ARMS,
