@@ -26,6 +26,8 @@ rule figures:
         rules.prediction_figures.output,
         rules.bill_compared.output,
         rules.setup.output,
+        rules.starts_figures.output,
+        rules.start_differences.output if TWINS else [],
         rules.mechanism_figures.output,
         rules.recipe_figures.output if len(RECIPES) > 1 else [],
         THEORY_TARGETS,

@@ -147,3 +147,21 @@ def depends(script, *keys, section="statistics", choices={}, **values):
         }
 
     return settings
+
+
+def twins():
+    """[architecture, the same one with the library's start] of those that the study trains from both."""
+    used = dict.fromkeys(run.architecture for run in RUNS)
+    apart = ("label", "role", "lineage", "initialisation")
+    entries = {
+        name: {k: v for k, v in ARCHITECTURES[name].items() if k not in apart}
+        for name in used
+    }
+    start = {name: ARCHITECTURES[name]["initialisation"] for name in used}
+    return [
+        [name, twin]
+        for name in used
+        for twin in used
+        if (start[name], start[twin]) == ("authors", "library")
+        and entries[name] == entries[twin]
+    ]

@@ -2,7 +2,8 @@
 
 Key, receptance and output of the time mix and value and receptance of the channel mix start at zero, so that every
 block is the identity at first. The embedding is tiny (1e-4): the norm before the first block sees it. transformers
-differs in all matrices (torch's Linear), in the embedding, and in time_first, 1 everywhere by a misplaced parenthesis.
+differs in the zeros (orthogonal there) and in time_first, 1 everywhere by a misplaced parenthesis. Both codes take any
+matrix [vocabulary, width] for the head, the channel mix of a byte model of width 64 too; here only the head is one.
 
 With h the channel of C, l the layer of L:
     time_decay          -5 + 8 (h / (C - 1)) ** (0.7 + 1.3 l / (L - 1))
