@@ -14,7 +14,15 @@ from dag.studies import REPOSITORY, Finished
 
 PAGE = runpy.run_path(str(REPOSITORY / "docs" / "generate.py"))
 DESCRIBED: dict[str, dict[str, str]] = PAGE["described"]()
-UNWRITTEN = {"looks", "predictions", "rates", "rate_answers", "plateau_heights", "plateau_height_differences"}
+UNWRITTEN = {
+    "looks",
+    "start_differences",
+    "predictions",
+    "rates",
+    "rate_answers",
+    "plateau_heights",
+    "plateau_height_differences",
+}
 """Tables that this study has no cause to write; tests/unit/test_tables_page.py looks at these."""
 NO_SERIES = "mae"
 """Metric of the kind of task that this study lacks."""
