@@ -344,3 +344,9 @@ def test_finished_runs_are_compared_and_resumed_ones_counted(tmp_path: Path) -> 
     assert found.ratio == pytest.approx(2.0)
     seconds = 2 * row.run_hours * 3600 / chosen["training"]["steps"]
     assert found.utilisation == pytest.approx(row.flops_per_step / seconds / 3.12e14)
+
+
+def test_the_study_of_what_people_train_now_has_a_bill() -> None:
+    chosen = settings("laptop", study="modern")
+    rows, _ = study.reckon(choices(chosen))
+    assert {row.architecture for row in rows} >= {"qwen3_next", "recurrent_gemma", "falcon_h1", "mamba2", "xlstm"}

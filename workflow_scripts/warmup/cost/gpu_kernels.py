@@ -180,10 +180,10 @@ class _Wkv(torch.autograd.Function):
 
 def causal_conv1d_fn(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, seq_idx: None = None, initial_states: None = None,
-    return_final_states: bool = False, final_states_out: None = None, activation: str | None = None,
+    return_final_states: bool = False, final_states_out: None = None, activation: str | None = None, **beside: Any,
 ) -> Tensor:  # fmt: skip
-    """causal_conv1d's function of the same name."""
-    del seq_idx, initial_states, return_final_states, final_states_out
+    """causal_conv1d's function of the same name, without what layers say `beside` (Qwen3-Next: use_cache)."""
+    del beside, seq_idx, initial_states, return_final_states, final_states_out
     _require(activation in (None, "silu", "swish"), f"causal_conv1d: activation {activation}")
     out: Tensor = _Convolution.apply(x, weight, bias)
     return out
