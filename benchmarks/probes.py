@@ -34,7 +34,7 @@ def share(architecture: str, kinds: Collection[str] = KINDS) -> float:
 def run(architecture: str, kinds: Collection[str]) -> None:
     """One run as rule train does it, on bytes of this repository's sources; prints the seconds of probes and of all."""
     with startup.no_collection():
-        import numpy
+        import numpy as np
         import yaml
 
         from warmup import probes
@@ -60,9 +60,9 @@ def run(architecture: str, kinds: Collection[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         text = b"".join(path.read_bytes() for path in sorted((ROOT / "workflow_scripts").rglob("*.py")))
-        values = numpy.frombuffer(text, numpy.uint8)
-        numpy.save(folder / "train.npy", values[: len(values) // 2])
-        numpy.save(folder / "validation.npy", values[len(values) // 2 :])
+        values = np.frombuffer(text, np.uint8)
+        np.save(folder / "train.npy", values[: len(values) // 2])
+        np.save(folder / "validation.npy", values[len(values) // 2 :])
         (folder / "data.json").write_text(json.dumps({"vocabulary": {"size": 256}}))
         chosen = grid.run_settings(settings, grid.Run(architecture, "language", "adamw", "0", "0"))
         operation = loop.Operation(folder / "checkpoints", 10.0, None, 60.0)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 from statistics_settings import statistics
 
@@ -42,6 +42,6 @@ def tables(table: polars.DataFrame, settings: dict[str, Any] | None = None) -> d
 
 
 def study(**changes: Any) -> polars.DataFrame:
-    regret = numpy.repeat([planted_optimum(WARMUPS, 0.1, 1.0), planted_optimum(WARMUPS, 0.0, 0.0)], 2, axis=0)
+    regret = np.repeat([planted_optimum(WARMUPS, 0.1, 1.0), planted_optimum(WARMUPS, 0.0, 0.0)], 2, axis=0)
     design = Design(**{"architectures": 2, "tasks": 2, "seeds": 10, "warmups": WARMUPS, "regret": regret, **changes})
     return runs(design, seed=9)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
+import numpy as np
 
 from warmup.statistics.base.blocks import Block
 from warmup.statistics.effect import looks
@@ -81,28 +81,28 @@ def worlds(arms: int) -> list[World]:
     return found
 
 
-def study(world: World, generator: numpy.random.Generator, seeds: int = 10) -> tuple[Block, list[Block]]:
+def study(world: World, generator: np.random.Generator, seeds: int = 10) -> tuple[Block, list[Block]]:
     """One cell of this world, and a pilot of four cells with four seeds each."""
     arms = tuple(float(arm) for arm in range(len(world.regrets)))
-    regrets = numpy.array(world.regrets)
+    regrets = np.array(world.regrets)
 
     def block(count: int, mean: Any, spread: Any) -> Block:
         noise = _NOISE[world.noise](generator, (count, len(arms)))
         values = mean + world.sd * (spread * noise + generator.standard_normal((count, 1)))
-        return Block(arms, numpy.arange(count), values, numpy.zeros(values.shape, dtype=bool))
+        return Block(arms, np.arange(count), values, np.zeros(values.shape, dtype=bool))
 
-    cell = block(seeds, 100.0 + regrets, numpy.array(world.spread or [1.0] * len(arms)))
+    cell = block(seeds, 100.0 + regrets, np.array(world.spread or [1.0] * len(arms)))
     cell.diverged[:, 0] = generator.random(seeds) < world.divergence
     cell.values[cell.diverged] = 100.0 + 20.0
-    cell.values[generator.random(cell.values.shape) < world.missing] = numpy.nan
-    lent = numpy.array(world.lent or world.spread or [1.0] * len(arms))
+    cell.values[generator.random(cell.values.shape) < world.missing] = np.nan
+    lent = np.array(world.lent or world.spread or [1.0] * len(arms))
     return cell, [block(4, 0.0, lent) for _ in range(4)]
 
 
 def simulate(world: World, studies: int, seed: int = 1, settings: Mapping[str, Any] = SETTINGS) -> Rates:
     """Rates over independent studies of one cell; what diverges moves the truth, which is the mean over runs."""
-    generator = numpy.random.default_rng(seed)
-    truth = numpy.array(world.regrets) - min(world.regrets)
+    generator = np.random.default_rng(seed)
+    truth = np.array(world.regrets) - min(world.regrets)
     truth[0] += 20.0 * world.divergence  # a diverged run counts as the loss that it has
     counts = dict.fromkeys(("demonstrated", "excluded", "decided", "futile", "runs"), 0.0)
     for _ in range(studies):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 
 STEPS = 200
@@ -12,7 +12,7 @@ PROBED = sorted({*range(40), *range(40, STEPS, 6)})
 
 
 def bump(centre: float, width: float = 4.0) -> Any:
-    return numpy.exp(-0.5 * ((numpy.arange(STEPS) - centre) / width) ** 2)
+    return np.exp(-0.5 * ((np.arange(STEPS) - centre) / width) ** 2)
 
 
 def write_run(
@@ -24,8 +24,8 @@ def write_run(
     at = {"architecture": "gpt2", "task": "language", "recipe": recipe, "warmup": f"{warmup:g}", "seed": str(seed)}
     facts = {"training": {"steps": STEPS}, "recipe": {"options": {}}}
     (path / "summary.json").write_text(json.dumps({"coordinates": at, "settings": facts, "status": "finished"}))
-    steps = numpy.arange(STEPS)
-    log = {"step": steps, "gradient_norm": norms, "learning_rate": numpy.full(STEPS, 1e-2), "loss": 3 - steps / STEPS}
+    steps = np.arange(STEPS)
+    log = {"step": steps, "gradient_norm": norms, "learning_rate": np.full(STEPS, 1e-2), "loss": 3 - steps / STEPS}
     polars.DataFrame(log).cast({"step": polars.Int32}).write_parquet(path / "log.parquet")
     rows = [
         row("relative_entropy", step, layer, head, float(entropy[step]) + 0.01 * head)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
+import numpy as np
 from scipy import special
 
 from known_truth.simulation import Design, blocks, draw, runs
@@ -63,7 +63,7 @@ class Counter:
     def tallies(self) -> dict[str, Tally]:
         """One per question."""
         return {
-            what: Tally(what, kind, float(numpy.mean(each)), len(each), float(numpy.std(each)) / len(each) ** 0.5)
+            what: Tally(what, kind, float(np.mean(each)), len(each), float(np.std(each)) / len(each) ** 0.5)
             for (kind, what), each in self.values.items()
         }
 
@@ -71,7 +71,7 @@ class Counter:
 def of_a_cell(design: Design, margin: float, studies: int, seed: int, valley: float | None = None) -> dict[str, Tally]:
     """Everything said of a study's first cell (all cells are of one task); `valley`: where its one optimum lies."""
     counter, truth = Counter(), design.truth[0]
-    drawn = draw(design, numpy.random.default_rng(seed), studies)
+    drawn = draw(design, np.random.default_rng(seed), studies)
     for study in range(studies):
         everything = blocks(design, drawn, study)
         errors = paired_errors(everything[0], everything, DRAWS)
@@ -88,7 +88,7 @@ def of_a_cell(design: Design, margin: float, studies: int, seed: int, valley: fl
         counter.add("false", "two warmups one margin apart called equivalent", p <= 1.0 - LEVEL)
         _advantage(counter, block.complete, truth, errors)
         if valley is not None:
-            low, high = optimum.single_valley(numpy.array(block.arms), found.regrets.possible_best)
+            low, high = optimum.single_valley(np.array(block.arms), found.regrets.possible_best)
             counter.add("false", "optimum outside its limits", not low - TOLERANCE <= valley <= high + TOLERANCE)
             whole = found.regrets.possible_best[0] and found.regrets.possible_best[-1]
             counter.add("found", "optimum narrowed down", not whole)
@@ -112,7 +112,7 @@ def _judgement(counter: Counter, found: best.Judgement, truth: Floats, margin: f
         counter.add("found", "no warmup excluded", found.reference == best.EXCLUDED)
     if truth[0] >= margin - TOLERANCE:
         counter.add("false", "called no warmup within the margin", found.reference == best.WITHIN)
-    picked = int(numpy.argmin(regrets.high))
+    picked = int(np.argmin(regrets.high))
     counter.add(
         "false", "recommended one that costs more than its limit", truth[picked] > found.recommended_high + TOLERANCE
     )
@@ -136,7 +136,7 @@ def _advantage(counter: Counter, values: Floats, truth: Floats, errors: PairedEr
 def of_a_study(design: Design, margin: float, studies: int, seed: int) -> dict[str, Tally]:
     """What is said of all cells together: a false exclusion, a false advantage, anywhere in the study."""
     counter, truth = Counter(), design.truth
-    drawn = draw(design, numpy.random.default_rng(seed), studies)
+    drawn = draw(design, np.random.default_rng(seed), studies)
     for study in range(studies):
         everything = blocks(design, drawn, study)
         p_values, excluded, beats, family = [], [], [], []
@@ -169,26 +169,26 @@ def of_a_study(design: Design, margin: float, studies: int, seed: int) -> dict[s
 def of_the_width(seeds: int, studies: int) -> Tally:
     """Mean upper limit of regret over seven equal arms, four cells, in sd of one arm."""
     design = Design(seeds=seeds, sd=2.0**0.5, level=20.0)
-    drawn = draw(design, numpy.random.default_rng(3000), studies)
+    drawn = draw(design, np.random.default_rng(3000), studies)
     widths = []
     for study in range(studies):
         everything = blocks(design, drawn, study)
         errors = paired_errors(everything[0], everything, DRAWS)
         widths.append(float(best.compare(everything[0].complete.mean(axis=0), errors, LEVEL).high.mean()))
-    return Tally("", "mean", float(numpy.mean(widths)), studies, float(numpy.std(widths)) / studies**0.5)
+    return Tally("", "mean", float(np.mean(widths)), studies, float(np.std(widths)) / studies**0.5)
 
 
 def of_the_seeds_named(warmups: Sequence[float], apart: float, studies: int) -> tuple[int, Tally]:
     """No warmup costs two margins: how often it is excluded at the seeds named for that; `apart`: sd of one arm."""
     arms = len(warmups)
-    planned = PairedErrors(numpy.ones((arms, arms)), 3, (3, 3, 3))
+    planned = PairedErrors(np.ones((arms, arms)), 3, (3, 3, 3))
     seeds = seeds_to_exclude(1.0, apart * 2.0**0.5, planned, 0, LEVEL, 0.8)
     if seeds is None:
         raise ValueError(f"no number of seeds suffices at noise {apart:g}")
-    regret = numpy.full(arms, 0.0)
+    regret = np.full(arms, 0.0)
     regret[0] = 2.0
     design = Design(seeds=seeds, warmups=warmups, regret=regret, sd=apart * 2.0**0.5, level=20.0)
-    counter, drawn = Counter(), draw(design, numpy.random.default_rng(4000), studies)
+    counter, drawn = Counter(), draw(design, np.random.default_rng(4000), studies)
     for study in range(studies):
         everything = blocks(design, drawn, study)
         found = best.judge(everything[0], paired_errors(everything[0], everything, DRAWS), 1.0, LEVEL)
@@ -222,9 +222,9 @@ def of_the_mixed_model(design: Design, studies: int) -> dict[str, Tally]:
 def of_the_gap(design: Design, studies: int) -> Tally:
     """How often a planted gap is found that `detectable_gap` promises to find with chance 0.8 (family of twelve)."""
     level, sd = 1.0 - (1.0 - LEVEL) / 12.0, design.sd * (2.0 * (1.0 - design.icc)) ** 0.5
-    planned = PairedErrors(numpy.ones((len(design.warmups),) * 2), design.seeds, (design.seeds,) * (design.cells - 1))
+    planned = PairedErrors(np.ones((len(design.warmups),) * 2), design.seeds, (design.seeds,) * (design.cells - 1))
     gap = detectable_gap(planned, sd / design.seeds**0.5, level, 0.8)
-    counter, drawn = Counter(), draw(design, numpy.random.default_rng(5000), studies)
+    counter, drawn = Counter(), draw(design, np.random.default_rng(5000), studies)
     for study in range(studies):
         everything = blocks(design, drawn, study)
         means = everything[0].complete.mean(axis=0)

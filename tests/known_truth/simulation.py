@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 from numpy.typing import NDArray
 
@@ -54,14 +54,14 @@ class Design:
     @property
     def regrets(self) -> Floats:
         """Planted regret [cells, warmups]; each cell's smallest is not necessarily 0."""
-        planted = numpy.broadcast_to(numpy.asarray(self.regret, dtype=numpy.float64), (self.cells, len(self.warmups)))
-        return numpy.array(planted)
+        planted = np.broadcast_to(np.asarray(self.regret, dtype=np.float64), (self.cells, len(self.warmups)))
+        return np.array(planted)
 
     @property
     def truth(self) -> Floats:
         """True regret [cells, warmups] of the mean outcome, divergences included."""
         means = self.level + self.regrets
-        unwarmed = numpy.asarray(self.warmups) == 0.0
+        unwarmed = np.asarray(self.warmups) == 0.0
         means[:, unwarmed] += self.divergence * (self.initial - means[:, unwarmed])
         return means - means.min(axis=1, keepdims=True)
 
@@ -71,28 +71,28 @@ class Drawn:
     """Outcomes and divergences of independent studies, [studies, cells, seeds, warmups]; not-a-number: missing."""
 
     values: Floats
-    diverged: NDArray[numpy.bool_]
+    diverged: NDArray[np.bool_]
 
 
 def planted_optimum(warmups: Sequence[float], best: float, strength: float, offset: float = 0.005) -> Floats:
     """Regret [warmups] that is quadratic in log(W + offset), lowest at `best`; `strength` at the farthest warmup."""
-    distance = (numpy.log(numpy.asarray(warmups) + offset) - numpy.log(best + offset)) ** 2
+    distance = (np.log(np.asarray(warmups) + offset) - np.log(best + offset)) ** 2
     return strength * distance / distance.max()
 
 
-def draw(design: Design, generator: numpy.random.Generator, studies: int = 1) -> Drawn:
+def draw(design: Design, generator: np.random.Generator, studies: int = 1) -> Drawn:
     """Independent studies of one design."""
     shape = (studies, design.cells, design.seeds, len(design.warmups))
     noise = _NOISE[design.noise](generator, shape)
     seed = generator.standard_normal((*shape[:3], 1))
-    arm = numpy.broadcast_to(numpy.asarray(design.arm_spread, dtype=numpy.float64), (shape[1], shape[3]))[:, None, :]
-    cell = numpy.asarray(design.cell_spread or [1.0] * shape[1])[:, None, None]
+    arm = np.broadcast_to(np.asarray(design.arm_spread, dtype=np.float64), (shape[1], shape[3]))[:, None, :]
+    cell = np.asarray(design.cell_spread or [1.0] * shape[1])[:, None, None]
     spread = design.sd * (design.icc**0.5 * seed + (1.0 - design.icc) ** 0.5 * arm * noise)
-    values = numpy.asarray(design.level + design.regrets[:, None, :] + cell * spread)
+    values = np.asarray(design.level + design.regrets[:, None, :] + cell * spread)
     diverged = generator.random(shape) < design.divergence
-    diverged[..., numpy.asarray(design.warmups) != 0.0] = False
+    diverged[..., np.asarray(design.warmups) != 0.0] = False
     values[diverged] = design.initial
-    values[generator.random(shape) < design.missing] = numpy.nan
+    values[generator.random(shape) < design.missing] = np.nan
     return Drawn(values, diverged)
 
 
@@ -100,7 +100,7 @@ def blocks(design: Design, drawn: Drawn, study: int) -> list[Block]:
     """The cells of one of the drawn studies, as the statistics take them."""
     arms = tuple(map(float, design.warmups))
     cells = zip(drawn.values[study], drawn.diverged[study], strict=True)
-    return [Block(arms, numpy.arange(design.seeds), values, diverged) for values, diverged in cells]
+    return [Block(arms, np.arange(design.seeds), values, diverged) for values, diverged in cells]
 
 
 def runs(design: Design, seed: int = 0) -> polars.DataFrame:
@@ -108,13 +108,13 @@ def runs(design: Design, seed: int = 0) -> polars.DataFrame:
 
     A diverged run has no final losses and its best validation loss is the one at initialisation.
     """
-    drawn = draw(design, numpy.random.default_rng(seed))
+    drawn = draw(design, np.random.default_rng(seed))
     values, diverged = drawn.values[0], drawn.diverged[0]
     rows = []
     for cell in range(design.cells):
         architecture, task = divmod(cell, design.tasks)
-        for s, w in numpy.ndindex(design.seeds, len(design.warmups)):
-            if numpy.isnan(values[cell, s, w]):
+        for s, w in np.ndindex(design.seeds, len(design.warmups)):
+            if np.isnan(values[cell, s, w]):
                 continue
             failed = bool(diverged[cell, s, w])
             loss = float(values[cell, s, w])
@@ -127,23 +127,23 @@ def runs(design: Design, seed: int = 0) -> polars.DataFrame:
                 | {"final_validation_loss": None if failed else loss + 0.01}
                 | {"final_training_loss": None if failed else loss - 0.05}
                 | {"best_step": 0 if failed else design.steps - 1, "metric": "perplexity"}
-                | {"best_metric": float(numpy.exp(loss))}
-                | {"final_metric": None if failed else float(numpy.exp(loss))}
+                | {"best_metric": float(np.exp(loss))}
+                | {"final_metric": None if failed else float(np.exp(loss))}
                 | {"peak_learning_rate": 6e-4, "beta2": 0.999, "weight_decay": 0.1, "parameters": 1000}
                 | {"role": "study", "stale": False}
             )
     return polars.DataFrame(rows, schema=SCHEMA)
 
 
-def _heavy(generator: numpy.random.Generator, shape: tuple[int, ...]) -> Floats:
+def _heavy(generator: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     return generator.standard_t(4, shape) / 2.0**0.5
 
 
-def _skewed(generator: numpy.random.Generator, shape: tuple[int, ...]) -> Floats:
+def _skewed(generator: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     return generator.standard_exponential(shape) - 1.0
 
 
-def _normal(generator: numpy.random.Generator, shape: tuple[int, ...]) -> Floats:
+def _normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     return generator.standard_normal(shape)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
+import numpy as np
 
 from known_truth.simulation import GRID, Design, planted_optimum
 
@@ -41,24 +41,24 @@ def design(seeds: int, regret: Any, apart: float = NOISE, **changes: Any) -> Des
 
 def curve(warmups: tuple[float, ...], shape: str, height: float = 3.0) -> Any:
     """Regret [warmups] of a curve with its one valley at VALLEY: hockey stick | cliff | bowl."""
-    x = numpy.log((numpy.array(warmups) + 0.005) / (VALLEY + 0.005))
+    x = np.log((np.array(warmups) + 0.005) / (VALLEY + 0.005))
     left = height * -x / -x[0]
     if shape == "hockey stick":
-        return numpy.where(x < 0, left, 0.1 * x)
+        return np.where(x < 0, left, 0.1 * x)
     if shape == "cliff":
-        return numpy.where(x < 0, left / 3.0, 10.0)
+        return np.where(x < 0, left / 3.0, 10.0)
     return height * (x / x[0]) ** 2
 
 
 def cell_worlds(seeds: int) -> Iterator[World]:
     """What one cell is judged in."""
     arms = len(grid(seeds))
-    none, first = numpy.zeros(arms), numpy.eye(arms)[0]
-    alternate = numpy.array([1.0 - index % 2 for index in range(arms)])
+    none, first = np.zeros(arms), np.eye(arms)[0]
+    alternate = np.array([1.0 - index % 2 for index in range(arms)])
     yield World("null", design(seeds, none))
     yield World("no warmup one margin worse", design(seeds, first))
     yield World("no warmup three margins worse", design(seeds, 3.0 * first))
-    yield World("all but the second one margin worse, little noise", design(seeds, 1.0 - numpy.eye(arms)[1], 0.2))
+    yield World("all but the second one margin worse, little noise", design(seeds, 1.0 - np.eye(arms)[1], 0.2))
     yield World("every other one margin worse", design(seeds, alternate, 0.3))
     for shape in ("hockey stick", "cliff", "bowl"):
         yield World(shape, design(seeds, curve(grid(seeds), shape)), VALLEY)
@@ -66,7 +66,7 @@ def cell_worlds(seeds: int) -> Iterator[World]:
     yield World("null, no warmup ten times as noisy", design(seeds, none, arm_spread=ten))
     yield World("every other worse, no warmup ten times as noisy", design(seeds, alternate, 0.1, arm_spread=ten))
     yield World("null, this architecture three times as noisy", design(seeds, none, cell_spread=(3.0, 1.0, 1.0, 1.0)))
-    own = 1.0 + 2.0 * numpy.eye(arms)[[0, 1, 2, 3]]
+    own = 1.0 + 2.0 * np.eye(arms)[[0, 1, 2, 3]]
     yield World("null, another warmup three times as noisy in each", design(seeds, none, arm_spread=own))
     yield World("every other worse, skewed noise", design(seeds, alternate, 0.3, noise="skewed"))
     yield World("every other worse, heavy tails", design(seeds, alternate, 0.3, noise="heavy"))
@@ -78,14 +78,14 @@ def cell_worlds(seeds: int) -> Iterator[World]:
 def study_worlds(seeds: int) -> Iterator[World]:
     """What a study of four architectures and three tasks is judged in."""
     arms = len(grid(seeds))
-    yield World("null", design(seeds, numpy.zeros(arms), tasks=3))
-    yield World("no warmup one margin worse in all", design(seeds, numpy.eye(arms)[0], tasks=3))
+    yield World("null", design(seeds, np.zeros(arms), tasks=3))
+    yield World("no warmup one margin worse in all", design(seeds, np.eye(arms)[0], tasks=3))
 
 
 def mixed_worlds() -> dict[str, Design]:
     """What the mixed model is judged in: four architectures, three tasks; effects of 3 % of the outcome."""
     rising, falling = planted_optimum(LAPTOP, 0.3, 0.06), planted_optimum(LAPTOP, 0.0, 0.06)
-    none, odd = numpy.zeros(4), [numpy.zeros(4), 6.0 * rising, 6.0 * falling]
+    none, odd = np.zeros(4), [np.zeros(4), 6.0 * rising, 6.0 * falling]
     planted = {
         "null": [none] * 12,
         "architectures differ, tasks do not": [rising] * 6 + [falling] * 6,
@@ -95,7 +95,7 @@ def mixed_worlds() -> dict[str, Design]:
         "opposite in two tasks": [[rising, falling, none][cell % 3] for cell in range(12)],
     }
     shape = {"architectures": 4, "tasks": 3, "seeds": 3, "warmups": LAPTOP, "sd": 0.02}
-    return {name: Design(**shape, regret=numpy.stack(regret)) for name, regret in planted.items()}  # type: ignore[arg-type]
+    return {name: Design(**shape, regret=np.stack(regret)) for name, regret in planted.items()}  # type: ignore[arg-type]
 
 
 KNOWN_LIMITS = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel
@@ -73,9 +73,9 @@ def probe_settings(**changes: Any) -> dict[str, Any]:
 
 def language_task(folder: Path, batch_size: int = 8, length: int = 24) -> Any:
     """Bytes of a source file of Python's library."""
-    text = numpy.frombuffer(Path(argparse.__file__).read_bytes(), dtype=numpy.uint8)
-    numpy.save(folder / "train.npy", text[:80000])
-    numpy.save(folder / "validation.npy", text[80000:])
+    text = np.frombuffer(Path(argparse.__file__).read_bytes(), dtype=np.uint8)
+    np.save(folder / "train.npy", text[:80000])
+    np.save(folder / "validation.npy", text[80000:])
     (folder / "data.json").write_text(json.dumps({"vocabulary": {"size": 256}}))
     settings = {"kind": "language", "batch_size": batch_size, "sequence_length": length, "validation_examples": 8}
     return registry.load("tasks", "language").Task(settings, folder)

@@ -1,7 +1,7 @@
 """The answer in sentences and the methods paragraph: computed, complete, and honest about what is missing."""
 
 import docutils.core
-import numpy
+import numpy as np
 import polars
 import pytest
 from known_truth.answered_study import WARMUPS, WORDS, study, tables
@@ -44,7 +44,7 @@ def test_a_flat_curve_and_one_of_which_nothing_is_excluded_are_told_apart() -> N
 
 
 def test_censoring_is_said_in_words() -> None:
-    table = study(regret=-0.2 * numpy.log(numpy.array(WARMUPS) + 0.005))
+    table = study(regret=-0.2 * np.log(np.array(WARMUPS) + 0.005))
     text = " ".join(answers.sentences(tables(table), WORDS))
     assert "the optimum lies above 10 %, if the curve has one valley" in text
 

@@ -1,6 +1,6 @@
 """Comparisons with the best: limits of regret, who may be the best, what is recommended, what is said of no warmup."""
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,9 +13,9 @@ GRID = (0.0, 0.02, 0.1, 0.3)
 
 
 def drawn(means: tuple[float, ...], seeds: int = 10, sd: float = 0.1, seed: int = 0) -> Block:
-    noise = numpy.random.default_rng(seed).normal(0.0, sd, (seeds, len(means)))
-    level = numpy.arange(seeds)[:, None]
-    return Block(GRID, numpy.arange(seeds), level + numpy.array(means) + noise, numpy.zeros(noise.shape, bool))
+    noise = np.random.default_rng(seed).normal(0.0, sd, (seeds, len(means)))
+    level = np.arange(seeds)[:, None]
+    return Block(GRID, np.arange(seeds), level + np.array(means) + noise, np.zeros(noise.shape, bool))
 
 
 def judged(block: Block, margin: float, **changes: object) -> best.Judgement:
@@ -25,8 +25,8 @@ def judged(block: Block, margin: float, **changes: object) -> best.Judgement:
 @settings(deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=7), st.floats(0, 2))
 def test_limits_hold_their_order_and_the_lowest_mean_may_always_be_the_best(means: list[float], reach: float) -> None:
-    values = numpy.array(means)
-    off = 1.0 - numpy.eye(len(values))
+    values = np.array(means)
+    off = 1.0 - np.eye(len(values))
     found = best.regrets(values, 1.3 * reach * off, reach * off)
     assert (found.low <= found.low_alone).all() and (found.low_alone <= found.high + 1e-12).all()
     assert (found.low >= 0).all()
@@ -36,7 +36,7 @@ def test_limits_hold_their_order_and_the_lowest_mean_may_always_be_the_best(mean
 
 
 def test_with_certain_means_regret_is_known_exactly() -> None:
-    found = best.regrets(numpy.array([0.5, 0.1, 0.3]), numpy.zeros((3, 3)), numpy.zeros((3, 3)))
+    found = best.regrets(np.array([0.5, 0.1, 0.3]), np.zeros((3, 3)), np.zeros((3, 3)))
     for limits in (found.low, found.high, found.low_alone):
         assert limits == pytest.approx([0.4, 0.0, 0.2])
     assert found.possible_best.tolist() == [False, True, False]
@@ -44,8 +44,8 @@ def test_with_certain_means_regret_is_known_exactly() -> None:
 
 def test_upper_limits_use_the_reach_of_the_rival_as_control() -> None:
     """Arm 1 is measured well against all others, arm 0 badly: what counts for R(i) is who may be the best."""
-    reach_from = numpy.array([[0.0, 9.0, 9.0], [0.2, 0.0, 0.2], [0.2, 0.2, 0.0]])
-    found = best.regrets(numpy.array([1.0, 0.0, 0.9]), reach_from, reach_from)
+    reach_from = np.array([[0.0, 9.0, 9.0], [0.2, 0.0, 0.2], [0.2, 0.2, 0.0]])
+    found = best.regrets(np.array([1.0, 0.0, 0.9]), reach_from, reach_from)
     assert found.possible_best.tolist() == [True, True, False]
     assert found.high == pytest.approx([1.2, 8.0, 8.9])
 
@@ -98,8 +98,8 @@ def test_what_has_no_errors_cannot_be_judged() -> None:
 
 
 def test_p_is_the_same_whatever_the_order_of_the_arms() -> None:
-    errors = PairedErrors(numpy.ones((3, 3)) - numpy.eye(3), 4, (4, 4), spread=(4.0, 1.0, 2.0))
-    turned = PairedErrors(numpy.ones((3, 3)) - numpy.eye(3), 4, (4, 4), spread=(1.0, 2.0, 4.0))
-    assert errors.p_above(0, numpy.array([0.0, 2.0, 1.0])) == turned.p_above(2, numpy.array([2.0, 1.0, 0.0]))
+    errors = PairedErrors(np.ones((3, 3)) - np.eye(3), 4, (4, 4), spread=(4.0, 1.0, 2.0))
+    turned = PairedErrors(np.ones((3, 3)) - np.eye(3), 4, (4, 4), spread=(1.0, 2.0, 4.0))
+    assert errors.p_above(0, np.array([0.0, 2.0, 1.0])) == turned.p_above(2, np.array([2.0, 1.0, 0.0]))
     assert errors.p_value(2.0, 0, 1) == turned.p_value(2.0, 0, 2)
     assert errors.reach_from(0.9, 2)[0, 1] == turned.reach_from(0.9, 2)[2, 0]

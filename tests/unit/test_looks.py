@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
@@ -30,17 +30,15 @@ def adaptive(config: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return configuration.effective(configuration.merge(config, {"design": "adaptive", **changes}))
 
 
-def cell(
-    regret: list[float], sd: float, generator: numpy.random.Generator, seeds: int = 10
-) -> tuple[Block, list[Block]]:
+def cell(regret: list[float], sd: float, generator: np.random.Generator, seeds: int = 10) -> tuple[Block, list[Block]]:
     """A cell with these true regrets, and a pilot of four cells with the same shape of errors."""
     arms = tuple(float(arm) for arm in range(len(regret)))
 
     def block(count: int, mean: Any) -> Block:
         values = mean + sd * generator.standard_normal((count, len(arms))) + generator.standard_normal((count, 1))
-        return Block(arms, numpy.arange(count), values, numpy.zeros(values.shape, dtype=bool))
+        return Block(arms, np.arange(count), values, np.zeros(values.shape, dtype=bool))
 
-    return block(seeds, 100.0 + numpy.array(regret)), [block(4, 0.0) for _ in range(4)]
+    return block(seeds, 100.0 + np.array(regret)), [block(4, 0.0) for _ in range(4)]
 
 
 def test_the_first_look_of_the_paper_scale_asks_for_three_seeds_of_every_arm(config: dict[str, Any]) -> None:
@@ -121,10 +119,10 @@ def test_prices_of_a_budget_in_device_hours_are_those_of_the_bill(tmp_path: Path
 
 @given(some.integers(0, 10_000))
 def test_a_look_uses_no_more_than_its_own_seeds_and_arms(seed: int) -> None:
-    block, pilot = cell([2.5, 0.0, 0.3, 2.0], 0.5, numpy.random.default_rng(seed), seeds=10)
+    block, pilot = cell([2.5, 0.0, 0.3, 2.0], 0.5, np.random.default_rng(seed), seeds=10)
     whole = decisions.replay(block, pilot, SETTINGS, draws=500)
     for record in whole:
-        values = numpy.full_like(block.values, numpy.nan)
+        values = np.full_like(block.values, np.nan)
         for other in whole[: record.look]:
             columns = [int(arm) for arm in other.looked_at]
             values[: other.seeds, columns] = block.values[: other.seeds, columns]
@@ -133,14 +131,14 @@ def test_a_look_uses_no_more_than_its_own_seeds_and_arms(seed: int) -> None:
 
 
 def test_a_clear_cell_is_decided_at_the_first_look_and_drops_what_cannot_be_the_best() -> None:
-    block, pilot = cell([9.0, 0.0, 0.05, 5.0], 0.05, numpy.random.default_rng(1))
+    block, pilot = cell([9.0, 0.0, 0.05, 5.0], 0.05, np.random.default_rng(1))
     (record,) = decisions.replay(block, pilot, SETTINGS)
     assert (record.verdict, record.reference_verdict, record.opens) == ("decided", "excluded", None)
     assert record.recommended in (1.0, 2.0)
 
 
 def test_no_warmup_stays_until_it_is_judged() -> None:
-    generator = numpy.random.default_rng(3)
+    generator = np.random.default_rng(3)
     for _ in range(50):
         block, pilot = cell([1.5, 0.0, 0.2, 2.0], 0.6, generator)
         for record in decisions.replay(block, pilot, SETTINGS, draws=500):
@@ -149,14 +147,14 @@ def test_no_warmup_stays_until_it_is_judged() -> None:
 
 
 def test_a_hopeless_cell_stops_as_futile_before_the_cap() -> None:
-    block, pilot = cell([0.0, 0.0, 0.0, 0.0], 8.0, numpy.random.default_rng(2))
+    block, pilot = cell([0.0, 0.0, 0.0, 0.0], 8.0, np.random.default_rng(2))
     record = decisions.replay(block, pilot, SETTINGS)[-1]
     assert record.verdict == "futile"
     assert record.seeds < 10
 
 
 def test_an_extension_changes_no_look_before_it_and_spends_what_was_reserved() -> None:
-    block, pilot = cell([1.0, 0.0, 0.2, 0.5], 0.7, numpy.random.default_rng(4), seeds=20)
+    block, pilot = cell([1.0, 0.0, 0.2, 0.5], 0.7, np.random.default_rng(4), seeds=20)
     extended = copy.deepcopy(SETTINGS)
     extended["looks"]["extensions"] = [14, 20]
     before, after = decisions.replay(block, pilot, SETTINGS), decisions.replay(block, pilot, extended)
@@ -173,9 +171,9 @@ def test_looks_that_were_not_calibrated_share_the_error_rate() -> None:
 
 
 def test_a_cell_without_spread_or_with_too_few_complete_seeds_goes_on_to_the_cap_and_says_why() -> None:
-    block, pilot = cell([0.0, 0.0, 0.0], 0.5, numpy.random.default_rng(5))
+    block, pilot = cell([0.0, 0.0, 0.0], 0.5, np.random.default_rng(5))
     values = block.values.copy()
-    values[:, 1] = numpy.nan
+    values[:, 1] = np.nan
     records = decisions.replay(Block(block.arms, block.seeds, values, block.diverged), pilot, SETTINGS)
     assert [record.seeds for record in records] == [3, 5, 7, 10]
     assert records[-1].verdict == "open at the cap"

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from pathlib import Path
 
-import numpy
+import numpy as np
 import polars
 import pytest
 from hypothesis import given, settings
@@ -19,8 +19,8 @@ def study(folder: Path, lag: int, seeds: int = 4, common: bool = False) -> list[
     paths = []
     for seed in range(seeds):
         centre = 26 if common else 16 + 5 * seed
-        noise = numpy.random.default_rng(seed).normal(0, 0.01, STEPS)
-        norms = numpy.exp(2 * bump(centre + lag) + noise)
+        noise = np.random.default_rng(seed).normal(0, 0.01, STEPS)
+        norms = np.exp(2 * bump(centre + lag) + noise)
         paths.append(write_run(folder, seed, norms, 0.9 - 0.5 * bump(centre)))
     return paths
 
@@ -37,7 +37,7 @@ def test_the_lag_put_into_the_runs_is_found_with_its_sign(lag: int, verdict: str
 
 def test_simultaneous_events_are_together(tmp_path: Path) -> None:
     paths = [
-        write_run(tmp_path, seed, numpy.exp(2 * bump(20 + 5 * seed + shift)), 0.9 - 0.5 * bump(20 + 5 * seed))
+        write_run(tmp_path, seed, np.exp(2 * bump(20 + 5 * seed + shift)), 0.9 - 0.5 * bump(20 + 5 * seed))
         for seed, shift in enumerate((-2, 2, -1, 1))
     ]
     summary = mechanism.order_summary(mechanism.entropy_order(paths), 0.95)
@@ -57,8 +57,8 @@ def test_one_seed_cannot_say(tmp_path: Path) -> None:
 
 
 def test_norms_that_are_not_finite_give_a_note_not_a_number(tmp_path: Path) -> None:
-    norms = numpy.ones(STEPS)
-    norms[7] = numpy.nan
+    norms = np.ones(STEPS)
+    norms[7] = np.nan
     order = mechanism.entropy_order([write_run(tmp_path, 0, norms, 0.5 + 0.1 * bump(20))])
     assert order["lag"].to_list() == [None] * 3
     assert "not finite" in order["note"][0]
@@ -73,11 +73,11 @@ def test_the_resolution_is_the_widest_gap_between_probed_steps(tmp_path: Path) -
 @settings(deadline=None, max_examples=30)
 @given(shift=st.integers(-6, 6), seed=st.integers(0, 100))
 def test_lagged_correlation_is_one_at_the_shift_of_a_copy(shift: int, seed: int) -> None:
-    series = numpy.random.default_rng(seed).normal(size=80)
-    copy = numpy.roll(series, shift)
+    series = np.random.default_rng(seed).normal(size=80)
+    copy = np.roll(series, shift)
     found = mechanism.lagged_correlations(series[10:70], copy[10:70], 8)
     assert int(found.argmax()) - 8 == shift and found.max() == pytest.approx(1.0)
-    by_hand = numpy.corrcoef(series[10:68], copy[12:70])[0, 1]
+    by_hand = np.corrcoef(series[10:68], copy[12:70])[0, 1]
     assert found[8 + 2] == pytest.approx(by_hand)
 
 
@@ -97,7 +97,7 @@ def test_thinned_curves_keep_every_step_in_some_bin_and_the_peak(steps: int) -> 
 
 
 def test_the_thinned_norm_keeps_its_spike(tmp_path: Path) -> None:
-    norms = numpy.ones(STEPS)
+    norms = np.ones(STEPS)
     norms[123] = 50.0
     thinned = mechanism.norm_curves([write_run(tmp_path, 0, norms, 0.5 + 0.1 * bump(20))])
     assert thinned.filter(polars.col("value") == 50.0)["step"].to_list() == [123]

@@ -1,6 +1,6 @@
 """The mixed model agrees with statsmodels' own formula interface and refuses what it cannot fit."""
 
-import numpy
+import numpy as np
 import polars
 import pytest
 from known_truth.simulation import GRID, Design, planted_optimum, runs
@@ -25,21 +25,21 @@ def test_coefficients_and_errors_are_those_of_statsmodels(grouping: str) -> None
     part = with_outcome(table(icc=0.6))
     found = mixed_model.fit(part, grouping, SETTINGS)
     frame = part.select(*mixed_model.GROUPINGS["world"], "outcome", "warmup").to_pandas()
-    frame["position"] = numpy.log(frame["warmup"] + 0.005)
-    frame["response"] = numpy.log(frame["outcome"])
+    frame["position"] = np.log(frame["warmup"] + 0.005)
+    frame["response"] = np.log(frame["outcome"])
     frame["group"] = frame[list(mixed_model.GROUPINGS[grouping])].astype(str).agg("/".join, axis=1)
     formula = f"response ~ {mixed_model.formula(part, SETTINGS)}"
     expected = mixedlm(formula, frame, groups=frame["group"]).fit(method="powell")
     assert found.effects == pytest.approx(expected.fe_params.to_numpy(), rel=1e-4, abs=1e-8)
     if grouping == "world":  # where the group variance is clear of zero, statsmodels' own errors exist
-        assert numpy.sqrt(numpy.diag(found.covariance)) == pytest.approx(expected.bse_fe.to_numpy(), rel=1e-3)
+        assert np.sqrt(np.diag(found.covariance)) == pytest.approx(expected.bse_fe.to_numpy(), rel=1e-3)
         assert found.group_variance == pytest.approx(float(expected.cov_re.iloc[0, 0]), rel=1e-2)
         assert found.residual_variance == pytest.approx(expected.scale, rel=1e-3)
 
 
 def test_a_planted_interaction_is_found_and_a_common_effect_is_not_mistaken_for_one() -> None:
     early, late = planted_optimum(WARMUPS, 0.0, 0.3), planted_optimum(WARMUPS, 0.3, 0.3)
-    different = mixed_model.mixed_model(table(regret=numpy.stack([early] * 2 + [late] * 4)), SETTINGS)
+    different = mixed_model.mixed_model(table(regret=np.stack([early] * 2 + [late] * 4)), SETTINGS)
     common = mixed_model.mixed_model(table(regret=early), SETTINGS)
     p = {
         name: each.filter(kind="test", grouping="world")["p"].to_list()
@@ -82,8 +82,8 @@ def test_one_architecture_can_say_that_warmup_matters_but_not_that_architectures
 
 def test_tasks_that_differ_do_not_hide_an_architecture_and_opposite_effects_do_not_cancel() -> None:
     early, late = planted_optimum(WARMUPS, 0.0, 0.1), planted_optimum(WARMUPS, 0.3, 0.1)
-    differ = numpy.stack([cell + 5 * other for cell in (early, late, late) for other in (early, late)])
-    opposite = numpy.stack([early, late] * 3)
+    differ = np.stack([cell + 5 * other for cell in (early, late, late) for other in (early, late)])
+    opposite = np.stack([early, late] * 3)
     p = {
         name: mixed_model.mixed_model(table(regret=regret), SETTINGS)
         .filter(kind="test", grouping="world")["p"]

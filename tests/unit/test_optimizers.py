@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -21,7 +21,7 @@ from warmup.errors import ConfigurationError
 from warmup.optimizers import adamw, adamw2, gi_adam, radam, schedule_free
 
 RECIPE: dict[str, Any] = {"peak_learning_rate": 3.0e-3, "betas": [0.9, 0.999], "epsilon": 1.0e-8, "options": {}}
-TEXT = torch.from_numpy(numpy.frombuffer(Path(argparse.__file__).read_bytes(), dtype=numpy.uint8).astype(numpy.int64))
+TEXT = torch.from_numpy(np.frombuffer(Path(argparse.__file__).read_bytes(), dtype=np.uint8).astype(np.int64))
 
 
 def gpt2() -> GPT2LMHeadModel:

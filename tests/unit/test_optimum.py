@@ -1,6 +1,6 @@
 """Optimum, where it may lie, and the cross-fitted advantage."""
 
-import numpy
+import numpy as np
 import polars
 import pytest
 from known_truth.simulation import GRID, Design, planted_optimum, runs
@@ -37,7 +37,7 @@ def test_ties_go_to_the_smaller_warmup_and_are_counted() -> None:
     row = optimum.optima(shared, statistics()).row(0, named=True)
     tied = int((cells(shared)[0].warmups <= 0.01).sum())
     assert row["verdict"] == "ok" and f"tied with {tied - 1} larger warmups" in row["note"] and row["optimum"] == 0.0
-    assert optimum.argmin(numpy.array([2.0, 1.0, 1.0])) == 1
+    assert optimum.argmin(np.array([2.0, 1.0, 1.0])) == 1
 
 
 def test_tied_means_with_spread_are_reported() -> None:
@@ -62,14 +62,14 @@ def test_secondary_outcomes_and_the_metric_stand_beside() -> None:
     ("slope", "reached", "low", "high"), [(0.1, "smallest", 0.0, 0.005), (-0.1, "largest", 0.08, 1.0)]
 )
 def test_an_optimum_at_the_grids_end_may_lie_beyond_it(slope: float, reached: str, low: float, high: float) -> None:
-    falling = runs(Design(architectures=2, seeds=6, regret=slope * numpy.log(numpy.array(GRID) + 0.005), sd=0.005))
+    falling = runs(Design(architectures=2, seeds=6, regret=slope * np.log(np.array(GRID) + 0.005), sd=0.005))
     row = optimum.optima(falling, statistics()).row(0, named=True)
     assert (row["optimum_low"], row["optimum_high"]) == (low, high)
     assert row[f"interval_reaches_{reached}"]
 
 
 def test_possible_best_arms_are_widened_to_their_neighbours() -> None:
-    grid = numpy.array(GRID)
+    grid = np.array(GRID)
     assert optimum.single_valley(grid, grid == 0.02) == (0.01, 0.05)
     assert optimum.single_valley(grid, (grid == 0.005) | (grid == 0.05)) == (0.0, 0.08)
     assert optimum.single_valley(grid[1:], grid[1:] == 0.005) == (0.0, 0.01)
@@ -87,12 +87,12 @@ def test_where_nothing_can_be_said_the_optimum_has_no_limits() -> None:
 
 
 def test_halvings_are_all_halvings_and_select_on_one_half_only() -> None:
-    values = numpy.random.default_rng(1).normal(size=(5, 3))
+    values = np.random.default_rng(1).normal(size=(5, 3))
     chosen, held_out = optimum.choices(values, seed=0)
     assert held_out.shape == (5, 20) and set(held_out.sum(axis=0)) == {2.0, 3.0}
     for arm, held in zip(chosen, held_out.T, strict=True):
         assert arm == values[held == 0.0].mean(axis=0).argmin()
-    assert optimum.choices(numpy.random.default_rng(1).normal(size=(30, 3)), 0)[0].shape == (optimum.MOST_SPLITS,)
+    assert optimum.choices(np.random.default_rng(1).normal(size=(30, 3)), 0)[0].shape == (optimum.MOST_SPLITS,)
 
 
 def test_the_advantage_is_honest_where_warmup_does_nothing() -> None:
@@ -101,13 +101,13 @@ def test_the_advantage_is_honest_where_warmup_does_nothing() -> None:
         row = optimum.crossfit(runs(Design(architectures=1, seeds=6, sd=0.1), seed), statistics()).row(0, named=True)
         naive.append(row["naive_advantage"])
         honest.append(row["advantage"])
-    assert min(naive) >= 0.0 and numpy.mean(naive) > 0.04
-    assert abs(numpy.mean(honest)) < 0.03
+    assert min(naive) >= 0.0 and np.mean(naive) > 0.04
+    assert abs(np.mean(honest)) < 0.03
 
 
 def test_the_advantage_of_a_clear_optimum_is_what_was_planted() -> None:
     row = optimum.crossfit(study(0.05), statistics()).row(0, named=True)
-    truth = float(numpy.ptp(planted_optimum(GRID, 0.05, 0.3)[[0, 4]]))
+    truth = float(np.ptp(planted_optimum(GRID, 0.05, 0.3)[[0, 4]]))
     assert row["advantage_low"] < truth < row["advantage_high"] and row["agreement"] == 1.0
 
 

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 import pytest
 from known_truth.simulation import Design, runs
@@ -117,7 +117,7 @@ def test_cells_hold_every_run_in_its_place_and_gaps_as_missing() -> None:
     )
     whole, broken = outcomes.cells(gap)
     for row in table.filter(architecture="a00").iter_rows(named=True):
-        column = int(numpy.flatnonzero(whole.warmups == row["warmup"])[0])
+        column = int(np.flatnonzero(whole.warmups == row["warmup"])[0])
         assert whole.block.values[row["seed"], column] == row["best_validation_loss"]
     assert (whole.block.missing, broken.block.missing) == (0, 1)
     assert broken.block.complete.shape == (2, 3)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 import pytest
 from known_truth.simulation import Design, planted_optimum, runs
@@ -50,7 +50,7 @@ def test_shape_is_shrunk_towards_the_cells_of_a_task_and_each_keeps_its_scale() 
     assert unmoved.errors == pytest.approx(beside.errors)
     values = [cell.block.complete for cell in cells(table)]
     shapes = [_paired(each) / residual_mean_square(each) for each in values]
-    expected = residual_mean_square(values[0]) * (4 * numpy.mean(shapes, axis=0) + 2 * shapes[0]) / 6
+    expected = residual_mean_square(values[0]) * (4 * np.mean(shapes, axis=0) + 2 * shapes[0]) / 6
     assert plain.errors**2 * 3 == pytest.approx(expected)
 
 
@@ -63,7 +63,7 @@ def test_limits_never_widen_with_more_seeds(arms: int) -> None:
     """Critical value over sqrt(n), in sd of a difference, times the mean estimated error: one step at each seed."""
     widths = []
     for seeds in range(2, 12):
-        design = PairedErrors(numpy.ones((arms, arms)) - numpy.eye(arms), seeds, (seeds,) * 3, draws=20_000)
+        design = PairedErrors(np.ones((arms, arms)) - np.eye(arms), seeds, (seeds,) * 3, draws=20_000)
         mean_ratio = simulate(seeds, (seeds,) * 3, (1.0,) * arms, 20_000)[1].mean()
         widths.append(
             [
@@ -71,7 +71,7 @@ def test_limits_never_widen_with_more_seeds(arms: int) -> None:
                 for each in (design.simultaneous_reach(0.95), design.reach_from(0.95, 1))
             ]
         )
-    assert (numpy.diff(numpy.array(widths), axis=0) < 0).all()
+    assert (np.diff(np.array(widths), axis=0) < 0).all()
 
 
 def test_cells_of_other_tasks_and_other_grids_are_not_pooled() -> None:
@@ -89,36 +89,32 @@ def test_the_null_of_one_cell_alone_is_student_t_and_dunnett() -> None:
     null = null_distribution(7, (), (1.0, 2.0, 1.0))
     assert point(null.single[0], 0.95) == pytest.approx(stats.t.ppf(0.975, 6), rel=0.02)
     wide = null_distribution(400, (), (1.0,) * 4)
-    assert point(wide.largest, 0.95) == pytest.approx(
-        stats.studentized_range.ppf(0.95, 4, numpy.inf) / 2**0.5, rel=0.02
-    )
+    assert point(wide.largest, 0.95) == pytest.approx(stats.studentized_range.ppf(0.95, 4, np.inf) / 2**0.5, rel=0.02)
     assert point(wide.above[0], 0.95) == pytest.approx(2.06, abs=0.03), "Dunnett's table: 3 treatments, one-sided"
     assert point(wide.apart[0], 0.95) == pytest.approx(2.35, abs=0.03), "Dunnett's table: 3 treatments, two-sided"
 
 
 def test_bartletts_decomposition_draws_the_covariances_of_normal_rows() -> None:
-    scale = numpy.array([1.0, 2.0, 0.5])
-    few, many = (nulls._covariance(numpy.random.default_rng(1), 20_000, seeds, scale) for seeds in (4, 9))
+    scale = np.array([1.0, 2.0, 0.5])
+    few, many = (nulls._covariance(np.random.default_rng(1), 20_000, seeds, scale) for seeds in (4, 9))
     for found, freedom in ((few, 3), (many, 8)):
-        assert found.mean(axis=0) == pytest.approx(numpy.diag(scale**2), abs=0.1)
+        assert found.mean(axis=0) == pytest.approx(np.diag(scale**2), abs=0.1)
         assert found[:, 1, 1].var() == pytest.approx(2 * 2.0**4 / freedom, rel=0.1)
         assert found[:, 0, 1].var() == pytest.approx(4.0 / freedom, rel=0.1)
 
 
 def test_residual_mean_square_is_that_of_a_two_way_layout() -> None:
-    values = numpy.random.default_rng(1).normal(size=(5, 4))
-    shifted = values + numpy.arange(5)[:, None] + 10 * numpy.arange(4)
+    values = np.random.default_rng(1).normal(size=(5, 4))
+    shifted = values + np.arange(5)[:, None] + 10 * np.arange(4)
     assert residual_mean_square(shifted) == pytest.approx(residual_mean_square(values))
-    design = numpy.column_stack(
-        [numpy.kron(numpy.eye(5), numpy.ones((4, 1))), numpy.kron(numpy.ones((5, 1)), numpy.eye(4)[:, 1:])]
-    )
-    left = values.ravel() - design @ numpy.linalg.lstsq(design, values.ravel(), rcond=None)[0]
+    design = np.column_stack([np.kron(np.eye(5), np.ones((4, 1))), np.kron(np.ones((5, 1)), np.eye(4)[:, 1:])])
+    left = values.ravel() - design @ np.linalg.lstsq(design, values.ravel(), rcond=None)[0]
     assert residual_mean_square(values) == pytest.approx(left @ left / (20 - 8))
 
 
 def test_arm_variances_recover_what_was_planted() -> None:
-    values = numpy.random.default_rng(1).normal(size=(4000, 4)) * numpy.array([3.0, 1.0, 1.0, 0.5])
-    values += numpy.random.default_rng(2).normal(size=(4000, 1)) * 5.0
+    values = np.random.default_rng(1).normal(size=(4000, 4)) * np.array([3.0, 1.0, 1.0, 0.5])
+    values += np.random.default_rng(2).normal(size=(4000, 1)) * 5.0
     assert arm_variances(values) == pytest.approx([9.0, 1.0, 1.0, 0.25], abs=0.4)
 
 

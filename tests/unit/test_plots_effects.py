@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as pyplot
-import numpy
+import numpy as np
 import polars
 import pytest
 from known_truth.answered_study import WORDS, study, tables
@@ -90,4 +90,4 @@ def test_the_interactive_figure_holds_every_run_with_its_tooltip(found: dict[str
 def test_round_numbers_are_few_and_within() -> None:
     for low, high in ((0.013, 0.2), (0.02, 30.0), (1.0, 3.0)):
         numbers = effects._round_numbers(low, high)
-        assert 1 <= len(numbers) <= 6 and numpy.all((numpy.array(numbers) >= low) & (numpy.array(numbers) <= high))
+        assert 1 <= len(numbers) <= 6 and np.all((np.array(numbers) >= low) & (np.array(numbers) <= high))

@@ -1,6 +1,6 @@
 """The detectable gap agrees with statsmodels, before and after."""
 
-import numpy
+import numpy as np
 import polars
 import pytest
 from known_truth.simulation import Design, runs
@@ -18,21 +18,21 @@ PILOT = {"target": 0.8, "pilots": {"t0": {"sd": 0.02, "correlation": 0.5}}}
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("alpha", [0.05, 0.05 / 12])
 def test_the_gap_of_a_paired_t_test_agrees_with_statsmodels(seeds: int, alpha: float) -> None:
-    design = PairedErrors(numpy.zeros((2, 2)), seeds)
+    design = PairedErrors(np.zeros((2, 2)), seeds)
     gap = detectable_gap(design, 1.0 / seeds**0.5, 1.0 - alpha, 0.8)
     assert TTestPower().power(effect_size=gap, nobs=seeds, alpha=alpha) == pytest.approx(0.8, abs=1e-6)
 
 
 def test_seeds_to_exclude_two_arms_are_those_of_a_one_sided_t_test() -> None:
-    found = seeds_to_exclude(1.0, 1.0, PairedErrors(numpy.zeros((2, 2)), 5), 0, 0.95, 0.8)
+    found = seeds_to_exclude(1.0, 1.0, PairedErrors(np.zeros((2, 2)), 5), 0, 0.95, 0.8)
     exact = TTestPower().solve_power(effect_size=1.0, alpha=0.05, power=0.8, alternative="larger")
     assert found is not None and found - 1 < exact <= found + 0.1, "the simulated critical value is known to 1 %"
-    assert seeds_to_exclude(0.001, 1.0, PairedErrors(numpy.zeros((2, 2)), 5), 0, 0.95, 0.8) is None
+    assert seeds_to_exclude(0.001, 1.0, PairedErrors(np.zeros((2, 2)), 5), 0, 0.95, 0.8) is None
 
 
 def test_the_more_warmups_may_be_the_best_the_more_seeds_are_needed_and_pooling_saves_some() -> None:
     def seeds(arms: int, gap: float = 1.0, peers: int = 0) -> int:
-        design = PairedErrors(numpy.zeros((arms, arms)), 5, (5,) * peers)
+        design = PairedErrors(np.zeros((arms, arms)), 5, (5,) * peers)
         found = seeds_to_exclude(gap, 1.0, design, 0, 0.95, 0.8)
         assert found is not None
         return found

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 import pytest
 from known_truth.mechanism_runs import STEPS, write_run
@@ -23,7 +23,7 @@ LEVELS = {("adamw", 0.0): 2.0, ("adamw", 0.1): 1.8, ("cap_small", 0.0): 1.9, ("c
 
 
 def runs(seeds: int = 6, noise: float = 0.01, tasks: tuple[str, ...] = ("text",)) -> polars.DataFrame:
-    draw = numpy.random.default_rng(0)
+    draw = np.random.default_rng(0)
     rows = []
     for task in tasks:
         for seed in range(seeds):
@@ -97,7 +97,7 @@ def test_without_the_first_recipe_unwarmed_there_is_no_first_reference() -> None
 
 
 def test_implied_caps_are_the_formula_at_each_probed_step(tmp_path: Path) -> None:
-    path = write_run(tmp_path, 0, numpy.ones(STEPS), numpy.full(STEPS, 0.5))
+    path = write_run(tmp_path, 0, np.ones(STEPS), np.full(STEPS, 0.5))
     caps = recipe_arms.implied_warmup([path])
     assert set(caps["source"]) == {"implied"} and set(caps["tau"]) == set(recipe_arms.TAUS)
     # sigma_1(W) = 2, sigma_1(U) = 40 then 4, lr = 1e-2: tau 0.1 gives 0.1 x 2 / (1e-2 x 40) = 0.5, then 5 -> 1
@@ -108,7 +108,7 @@ def test_implied_caps_are_the_formula_at_each_probed_step(tmp_path: Path) -> Non
 
 
 def test_loss_curves_hold_training_means_and_validations(tmp_path: Path) -> None:
-    curves = recipe_arms.loss_curves([write_run(tmp_path, 3, numpy.ones(STEPS), numpy.full(STEPS, 0.5))])
+    curves = recipe_arms.loss_curves([write_run(tmp_path, 3, np.ones(STEPS), np.full(STEPS, 0.5))])
     training = curves.filter(polars.col("kind") == "training")
     assert training["value"][0] == pytest.approx(3.0) and training["step"][-1] == STEPS - 1
     validation = curves.filter(polars.col("kind") == "validation")
@@ -118,7 +118,7 @@ def test_loss_curves_hold_training_means_and_validations(tmp_path: Path) -> None
 def test_every_figure_is_drawn_and_says_so_where_there_is_nothing(tmp_path: Path) -> None:
     table = runs(seeds=3)
     arms = recipe_arms.recipe_arms(table, RECIPES, SETTINGS)
-    folders = [write_run(tmp_path, seed, numpy.ones(STEPS), numpy.full(STEPS, 0.5)) for seed in range(2)]
+    folders = [write_run(tmp_path, seed, np.ones(STEPS), np.full(STEPS, 0.5)) for seed in range(2)]
     caps = recipe_arms.implied_warmup(folders).with_columns(architecture=polars.lit("net"), task=polars.lit("text"))
     losses = recipe_arms.loss_curves(folders).with_columns(architecture=polars.lit("net"), task=polars.lit("text"))
     words = {"labels": {"adamw": "AdamW"}, "units": {"text": "nats"}, "outcome": "best_validation_loss"}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib
-import numpy
+import numpy as np
 import polars
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,13 +17,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from warmup.plots import style
-from warmup.statistics.base.outcomes import with_outcome
+from warmup.plots.style import Tables, Words
+from warmup.statistics.base.outcomes import CELL, with_outcome
 from warmup.statistics.base.pairing import ONE_WARMUP
 
-Tables = Mapping[str, polars.DataFrame]
-Words = Mapping[str, Any]
-
-CELL = ("architecture", "task", "recipe")
 INK = "#222222"
 FAINT = "#8c8c8c"
 VERDICTS = {"better": "#1b7837", "worse": "#b2182b", "equivalent": "#0072b2", "inconclusive": "#9a9a9a"}
@@ -54,7 +51,7 @@ def percent(warmup: float) -> str:
 
 def position(warmup: Any, offset: float) -> Any:
     """Abscissa of a warmup fraction: log(W + W0), the smooth optimum's own axis."""
-    return numpy.log(numpy.asarray(warmup, dtype=numpy.float64) + offset)
+    return np.log(np.asarray(warmup, dtype=np.float64) + offset)
 
 
 def loss_against_warmup(tables: Tables, words: Words) -> Figure:
@@ -100,7 +97,7 @@ def _cell(
     arms = tables["regrets"].filter(**cell).drop_nulls("mean").sort("warmup")
     if arms.height:
         x, mean = position(arms["warmup"], words["offset"]), arms["mean"].to_numpy()
-        reach = numpy.vstack([mean - arms["mean_low"].to_numpy(), arms["mean_high"].to_numpy() - mean])
+        reach = np.vstack([mean - arms["mean_low"].to_numpy(), arms["mean_high"].to_numpy() - mean])
         axis.errorbar(
             x, mean, reach, color=INK, linewidth=1.6, elinewidth=1.2, capsize=0, marker="o", markersize=4, zorder=5
         )
@@ -193,7 +190,7 @@ def regret(tables: Tables, words: Words) -> Figure:
         curves, bars = axes[0, column], axes[1, column]
         part = tables["regrets"].filter(task=task)
         warmups = part["warmup"].unique().sort().to_list()
-        step = min(0.02, 0.07 / len(columns)) * float(numpy.ptp(position(warmups, words["offset"])) or 1.0)
+        step = min(0.02, 0.07 / len(columns)) * float(np.ptp(position(warmups, words["offset"])) or 1.0)
         for place, (architecture, recipe) in enumerate(columns):
             cell = {"architecture": architecture, "task": task, "recipe": recipe}
             arms = part.filter(**cell).drop_nulls("regret").sort("warmup")
@@ -220,7 +217,7 @@ def _regret_curve(axis: Any, arms: polars.DataFrame, colour: str, shift: float, 
     if arms.is_empty():
         return
     x, value = position(arms["warmup"], words["offset"]) + shift, arms["regret"].to_numpy()
-    reach = numpy.vstack([value - arms["regret_low"].to_numpy(), arms["regret_high"].to_numpy() - value])
+    reach = np.vstack([value - arms["regret_low"].to_numpy(), arms["regret_high"].to_numpy() - value])
     axis.errorbar(x, value, reach, color=colour, marker="o", markersize=4, linewidth=1.4, elinewidth=1.0, alpha=0.9)
 
 

@@ -8,16 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
-import numpy
+import numpy as np
 import polars
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from warmup.plots import style
-
-Tables = Mapping[str, polars.DataFrame]
-Labels = Mapping[str, str]
+from warmup.plots.style import Labels, Tables
 
 LONGEST_TITLE = 36
 """Letters of a panel's title that fit on one line."""
@@ -91,14 +89,14 @@ def entropy_and_norm(curves: polars.DataFrame, norms: polars.DataFrame, labels: 
 def _heat(axis: Any, part: polars.DataFrame) -> Any:
     layers = sorted(part["layer"].unique().to_list())
     steps = sorted(part["step"].unique().to_list())
-    grid = numpy.full((len(layers), len(steps)), numpy.nan)
+    grid = np.full((len(layers), len(steps)), np.nan)
     for (layer, step), rest in part.group_by("layer", "step"):
         grid[layers.index(layer), steps.index(step)] = rest["mean"].mean()
     attention = set(part.filter(polars.col("quantity") == ENTROPIES[0])["layer"].to_list())
     mixed = 0 < len(attention) < len(layers)
     names = [f"{layer} {'attention' if layer in attention else 'mixer'}" if mixed else str(layer) for layer in layers]
-    edges = _edges(numpy.array(steps, dtype=float) + 1.0)
-    image = axis.pcolormesh(edges, numpy.arange(len(layers) + 1), grid, cmap="viridis", vmin=0, vmax=1, rasterized=True)
+    edges = _edges(np.array(steps, dtype=float) + 1.0)
+    image = axis.pcolormesh(edges, np.arange(len(layers) + 1), grid, cmap="viridis", vmin=0, vmax=1, rasterized=True)
     chosen = range(0, len(layers), max(1, len(layers) // 6))
     axis.set_yticks([index + 0.5 for index in chosen], [names[index] for index in chosen], fontsize=7)
     axis.set_xscale("log")
@@ -108,10 +106,10 @@ def _heat(axis: Any, part: polars.DataFrame) -> Any:
 
 def _edges(centres: Any) -> Any:
     """Edges half way (on the log axis) between `centres` [k], one more at both ends [k + 1]."""
-    logs = numpy.log(centres)
+    logs = np.log(centres)
     middle = (logs[:-1] + logs[1:]) / 2
     last = logs[-1] + (logs[-1] - middle[-1] if len(middle) else 0.5)
-    return numpy.exp(numpy.concatenate([[logs[0] - (middle[0] - logs[0] if len(middle) else 0.5)], middle, [last]]))
+    return np.exp(np.concatenate([[logs[0] - (middle[0] - logs[0] if len(middle) else 0.5)], middle, [last]]))
 
 
 def _norms(axis: Any, marked: Sequence[Any], part: polars.DataFrame) -> None:
@@ -139,7 +137,7 @@ def which_first(order: polars.DataFrame, labels: Labels) -> Figure:
     for height, row in enumerate(reversed(list(shown.iter_rows(named=True)))):
         colour = VERDICTS.get(row["verdict"], "#000000")
         if row["lag_low"] is not None:
-            limits = numpy.clip([row["lag_low"], row["lag_high"]], -reach, reach)
+            limits = np.clip([row["lag_low"], row["lag_high"]], -reach, reach)
             axis.plot(limits, [height] * 2, color=colour, linewidth=2)
         if row["lag"] is not None:
             axis.plot(row["lag"], height, "o", color=colour, markersize=6, markeredgecolor="white")
@@ -178,7 +176,7 @@ def query_key_spectra(curves: polars.DataFrame, matrices: polars.DataFrame, labe
     for row, (architecture, task) in enumerate(cells.iter_rows()):
         part = _of(energy, architecture, task)
         layers = sorted(part["layer"].unique().to_list())
-        shades = matplotlib.colormaps["cividis"](numpy.linspace(0.05, 0.85, len(layers)))
+        shades = matplotlib.colormaps["cividis"](np.linspace(0.05, 0.85, len(layers)))
         for layer, shade in zip(layers, shades, strict=True):
             line = part.filter(polars.col("layer") == layer).group_by("step").agg(
                 polars.col("mean").mean(), polars.col("low").min(), polars.col("high").max()
@@ -204,12 +202,12 @@ def query_key_spectra(curves: polars.DataFrame, matrices: polars.DataFrame, labe
 
 def _spectrum(axis: Any, part: polars.DataFrame) -> None:
     steps = sorted(part["step"].unique().to_list())
-    shades = matplotlib.colormaps["plasma"](numpy.linspace(0.0, 0.85, max(len(steps), 1)))
+    shades = matplotlib.colormaps["plasma"](np.linspace(0.0, 0.85, max(len(steps), 1)))
     for step, shade in zip(steps, shades, strict=False):
-        values = numpy.array(part.filter(polars.col("step") == step)["values"].to_list()).mean(0)
+        values = np.array(part.filter(polars.col("step") == step)["values"].to_list()).mean(0)
         ends = step in (steps[0], steps[-1])
         axis.plot(
-            numpy.arange(1, len(values) + 1), numpy.maximum(values, 1e-12), color=shade, linewidth=1.6 if ends else 0.7,
+            np.arange(1, len(values) + 1), np.maximum(values, 1e-12), color=shade, linewidth=1.6 if ends else 0.7,
             label=f"step {step}" if ends else None,
         )  # fmt: skip
     axis.set_yscale("log")
@@ -244,7 +242,7 @@ def mixing_maps(matrices: polars.DataFrame, labels: Labels) -> Figure:
             if step not in drawn:
                 axis.axis("off")
                 continue
-            matrix = numpy.array(drawn[step])
+            matrix = np.array(drawn[step])
             size = round(len(matrix) ** 0.5)
             axis.imshow(matrix.reshape(size, size), cmap="magma", norm=PowerNorm(0.5, 0.0), interpolation="nearest")
             axis.grid(False)

@@ -13,11 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from warmup.plots import style
+from warmup.plots.style import Labels, Tables
+from warmup.statistics.base.outcomes import CELL
 
-Tables = Mapping[str, polars.DataFrame]
-Labels = Mapping[str, str]
-
-CELL = ("architecture", "task", "recipe")
 MARKERS = "osD^vP"
 KINDS = {"embedding": "embedding", "mixer": "mixer", "feed_forward": "feed-forward", "norm": "norms", "head": "head"}
 """Layer groups by the end of their name; `final_norm` counts as a norm."""

@@ -8,16 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib
-import numpy
+import numpy as np
 import polars
 from matplotlib.figure import Figure
 
 from warmup.plots import style
 from warmup.plots.mechanism import empty, plain_log
+from warmup.plots.style import Tables, Words
 from warmup.statistics.base.outcomes import with_outcome
-
-Tables = Mapping[str, polars.DataFrame]
-Words = Mapping[str, Any]
 
 VERDICTS = {
     "better": "#1b7837",
@@ -201,7 +199,7 @@ def implied_warmup(caps: polars.DataFrame, arms: polars.DataFrame, runs: polars.
     columns = min(3, len(places))
     drawing, axes = style.figure(-(-len(places) // columns), columns, width=3.3, height=2.6)
     taus = sorted(shown["tau"].unique().to_list())
-    shades = dict(zip(taus, matplotlib.colormaps["viridis"](numpy.linspace(0.0, 0.85, len(taus))), strict=True))
+    shades = dict(zip(taus, matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, len(taus))), strict=True))
     for index, (architecture, task) in enumerate(places):
         axis = axes[index // columns, index % columns]
         for tau in taus:
@@ -238,16 +236,16 @@ def _linear(axis: Any, arms: polars.DataFrame, runs: polars.DataFrame, architect
         polars.col("recipe") == best["recipe"][0], polars.col("warmup") == best["warmup"][0]
     )
     length, steps = int(own["warmup_steps"][0]), int(own["steps"][0])
-    ramp = numpy.minimum(1.0, (numpy.arange(steps) + 1) / max(length, 1))
+    ramp = np.minimum(1.0, (np.arange(steps) + 1) / max(length, 1))
     label = f"best linear warmup: {length} steps" if length else "best linear warmup: none"
-    axis.plot(numpy.arange(steps) + 1, ramp, color="#d55e00", linestyle="--", linewidth=1.2, label=label)
+    axis.plot(np.arange(steps) + 1, ramp, color="#d55e00", linestyle="--", linewidth=1.2, label=label)
 
 
 def _arm_colours(arms: polars.DataFrame) -> dict[tuple[str, float], Any]:
     """Arms of AdamW^2 in shades of one hue by tau, all others in colours of their own."""
     listed = arms.select("recipe", "warmup", "optimizer", "tau").unique(maintain_order=True)
     swept = listed.filter(polars.col("optimizer") == ADAMW2).sort("tau")
-    shades = matplotlib.colormaps["Blues"](numpy.linspace(0.35, 0.95, max(1, swept.height)))
+    shades = matplotlib.colormaps["Blues"](np.linspace(0.35, 0.95, max(1, swept.height)))
     others = [(row[0], row[1]) for row in listed.iter_rows() if row[2] != ADAMW2]
     palette = [colour for colour in style.PALETTE if colour not in ("#0072b2", "#56b4e9")]
     colours: dict[tuple[str, float], Any] = {arm: palette[index % len(palette)] for index, arm in enumerate(others)}

@@ -1,17 +1,26 @@
 """One look for all figures: colours, sizes, deterministic SVG, self-contained interactive HTML."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import altair
 import matplotlib
+import polars
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as pyplot
 from matplotlib.figure import Figure
 
 from warmup.files import replace_atomically
+
+Tables = Mapping[str, polars.DataFrame]
+"""Tables of a figure by their names."""
+Labels = Mapping[str, str]
+"""What a figure calls an architecture, a task, a recipe."""
+Words = Mapping[str, Any]
+"""Labels, units and the settings that sentences tell."""
+
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#6a3d9a", "#7f7f7f", "#b2182b", "#1b7837")
 """Okabe-Ito and friends: distinguishable for colour-blind readers and in print."""

@@ -3,7 +3,7 @@
 In: the tables of warmup.theory.study (and of warmup.theory.plateau_heights) and labels. Out: matplotlib figures.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,7 @@ import polars
 from matplotlib.figure import Figure
 
 from warmup.plots import style
-
-Tables = Mapping[str, polars.DataFrame]
-Labels = Mapping[str, str]
+from warmup.plots.style import Labels, Tables
 
 GREY, STRONG, FINAL = "#8c8c8c", style.PALETTE[1], style.PALETTE[0]
 RATE = "plateau / final learning rate"

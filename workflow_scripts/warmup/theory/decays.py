@@ -5,15 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars
-from numpy.typing import NDArray
 
 from warmup.schedules.wsd import TAILS
 from warmup.theory import evolution
-from warmup.theory.landscapes import Landscape
+from warmup.theory.landscapes import Array, Landscape
 from warmup.theory.quench import distances
 from warmup.theory.spectrum import Spectrum, amplitudes, slow_modes
-
-Array = NDArray[np.float64]
 
 STEPS = 100
 """Time steps of a decay, and of the hold after it; twice as many change a final distance by under 1 %."""

@@ -11,9 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from warmup.theory.landscapes import Landscape
-
-Array = NDArray[np.float64]
+from warmup.theory.landscapes import Array, Landscape
 
 GAMMA = 1 - 1 / np.sqrt(2)
 """Alexander's gamma; the stages are at t + gamma dt and t + dt."""

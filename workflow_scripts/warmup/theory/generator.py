@@ -10,11 +10,8 @@ second order in h and needs only differences of F, never pi itself, which underf
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from warmup.theory.landscapes import Landscape
-
-Array = NDArray[np.float64]
+from warmup.theory.landscapes import Array, Landscape
 
 
 def bernoulli(z: Array) -> Array:

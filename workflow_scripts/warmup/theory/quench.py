@@ -4,13 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars
-from numpy.typing import NDArray
 
 from warmup.theory import evolution
-from warmup.theory.landscapes import Landscape
+from warmup.theory.landscapes import Array, Landscape
 from warmup.theory.spectrum import Spectrum, amplitudes
-
-Array = NDArray[np.float64]
 
 STEPS_PER_DECADE = 80
 """Time steps per factor of ten: each is 3 % of the time passed, a relative error near 1e-5."""

@@ -20,10 +20,8 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from warmup.theory import evolution
-from warmup.theory.landscapes import Landscape
+from warmup.theory.landscapes import Array, Landscape
 from warmup.theory.spectrum import slow_modes
-
-Array = NDArray[np.float64]
 
 TABLE = 4096
 """Entries of the table of forces; linear interpolation errs by under 1e-5 of the force on the shipped landscapes."""

@@ -13,12 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import NDArray
 
 from warmup.theory import generator
-from warmup.theory.landscapes import Landscape
-
-Array = NDArray[np.float64]
+from warmup.theory.landscapes import Array, Landscape
 
 SWEEPS = 4
 """Inverse iterations; each gains the factor (distance to the next eigenvalue) / (error of this one), so two suffice."""

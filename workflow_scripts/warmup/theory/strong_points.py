@@ -11,12 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.optimize
-from numpy.typing import NDArray
 
-from warmup.theory.landscapes import Landscape
+from warmup.theory.landscapes import Array, Landscape
 from warmup.theory.spectrum import Spectrum, amplitudes, slopes, slow_modes
-
-Array = NDArray[np.float64]
 
 NOISE = 1e-9
 """|a_2| below this, all through the range, is rounding: the slowest mode is not excited at all (a symmetry)."""

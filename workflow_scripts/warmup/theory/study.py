@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 import polars
-from numpy.typing import NDArray
 
 from warmup import files
 from warmup.theory import decays, quench, simulation, strong_points
-from warmup.theory.landscapes import Landscape, landscape
+from warmup.theory.landscapes import Array, Landscape, landscape
 from warmup.theory.spectrum import slow_modes
 
 Settings = Mapping[str, Any]
-Array = NDArray[np.float64]
 
 PROFILE_CELLS = 400
 """Points of a landscape's profile in figures."""

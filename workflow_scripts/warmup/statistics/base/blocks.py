@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 from numpy.typing import NDArray
 
@@ -23,24 +23,24 @@ class Block:
     """
 
     arms: tuple[Any, ...]
-    seeds: NDArray[numpy.int64]
+    seeds: NDArray[np.int64]
     values: Floats
-    diverged: NDArray[numpy.bool_]
+    diverged: NDArray[np.bool_]
 
     @property
     def complete(self) -> Floats:
         """Rows of `values` of the seeds that have every arm: what pairing by seed can use."""
-        return self.values[numpy.isfinite(self.values).all(axis=1)]
+        return self.values[np.isfinite(self.values).all(axis=1)]
 
     @property
     def missing(self) -> int:
         """How many runs of the grid seeds x arms are absent."""
-        return int((~numpy.isfinite(self.values)).sum())
+        return int((~np.isfinite(self.values)).sum())
 
     @property
     def hopeless(self) -> bool:
         """True where every run present diverged, so that no arm can be preferred."""
-        present = numpy.isfinite(self.values)
+        present = np.isfinite(self.values)
         return bool(present.any() and self.diverged[present].all())
 
 
@@ -54,9 +54,9 @@ def block(part: polars.DataFrame, names: Sequence[str], order: Sequence[Any] = (
     arms = tuple(order) if order else tuple(sorted(set(labels)))
     column = {arm: index for index, arm in enumerate(arms)}
     at = [column[label] for label in labels]
-    seeds, row = numpy.unique(part["seed"].to_numpy(), return_inverse=True)
-    values = numpy.full((len(seeds), len(arms)), numpy.nan)
+    seeds, row = np.unique(part["seed"].to_numpy(), return_inverse=True)
+    values = np.full((len(seeds), len(arms)), np.nan)
     values[row, at] = part["outcome"].cast(polars.Float64).to_numpy()
-    diverged = numpy.zeros(values.shape, dtype=numpy.bool_)
+    diverged = np.zeros(values.shape, dtype=np.bool_)
     diverged[row, at] = (part["status"] == "diverged").to_numpy()
     return Block(arms, seeds, values, diverged)

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 CANNOT_SAY = "cannot say"
 """The word that stands in a `verdict` column where the data do not support a number."""
 
-Floats = NDArray[numpy.float64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ def bonferroni(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def _finite(sample: ArrayLike) -> Floats:
-    values = numpy.asarray(sample, dtype=numpy.float64).ravel()
-    if not numpy.isfinite(values).all():
+    values = np.asarray(sample, dtype=np.float64).ravel()
+    if not np.isfinite(values).all():
         raise ValueError("values must be finite: leave missing ones out first")
     return values
 
 
 def _round_off(sample: Floats) -> float:
     """Variance that arithmetic alone could leave in values of this size."""
-    return float((8.0 * numpy.finfo(numpy.float64).eps * max(1e-300, float(numpy.abs(sample).max(initial=0.0)))) ** 2)
+    return float((8.0 * np.finfo(np.float64).eps * max(1e-300, float(np.abs(sample).max(initial=0.0)))) ** 2)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
-import numpy
+import numpy as np
 
 from warmup.statistics.base.intervals import Floats
 
@@ -25,13 +25,13 @@ MOST_NUMBERS = 2_000_000
 def covariances(values: Floats) -> Floats:
     """Covariance over seeds [..., arms, arms] of `values` [..., seeds, arms]."""
     centred = values - values.mean(axis=-2, keepdims=True)
-    return numpy.asarray(numpy.swapaxes(centred, -1, -2) @ centred / (values.shape[-2] - 1))
+    return np.asarray(np.swapaxes(centred, -1, -2) @ centred / (values.shape[-2] - 1))
 
 
 def paired_variances(covariance: Floats) -> Floats:
     """Variance over seeds of the difference of each pair of arms [..., arms, arms]."""
-    own = numpy.diagonal(covariance, axis1=-2, axis2=-1)
-    return numpy.maximum(own[..., :, None] + own[..., None, :] - 2.0 * covariance, 0.0)
+    own = np.diagonal(covariance, axis1=-2, axis2=-1)
+    return np.maximum(own[..., :, None] + own[..., None, :] - 2.0 * covariance, 0.0)
 
 
 def mean_square(variances: Floats) -> Floats:
@@ -40,7 +40,7 @@ def mean_square(variances: Floats) -> Floats:
     Half the mean paired variance over pairs: the same number as that of the two-way layout.
     """
     arms = variances.shape[-1]
-    return numpy.asarray(variances.sum(axis=(-2, -1)) / (2.0 * arms * (arms - 1)))
+    return np.asarray(variances.sum(axis=(-2, -1)) / (2.0 * arms * (arms - 1)))
 
 
 def shrunk(own: Floats, shapes: Floats, seeds: int) -> Floats:
@@ -67,12 +67,12 @@ def point(draws: Any, confidence: float) -> Any:
     """Quantile of sorted `draws` [..., draws], one Monte-Carlo error on the safe side."""
     count = draws.shape[-1]
     safe = confidence + (confidence * (1.0 - confidence) / count) ** 0.5
-    return draws[..., min(count - 1, int(numpy.ceil(safe * (count + 1))) - 1)]
+    return draws[..., min(count - 1, int(np.ceil(safe * (count + 1))) - 1)]
 
 
 def tail(draws: Any, statistic: float) -> float:
     """Share of sorted `draws` [draws] at or above `statistic`, one Monte-Carlo error on the safe side; never zero."""
-    above = len(draws) - int(numpy.searchsorted(draws, statistic, side="left"))
+    above = len(draws) - int(np.searchsorted(draws, statistic, side="left"))
     share = (above + 1.0) / (len(draws) + 1.0)
     return float(min(1.0, share + (share * (1.0 - share) / len(draws)) ** 0.5))
 
@@ -91,15 +91,15 @@ def null_distribution(seeds: int, peers: tuple[int, ...], spread: tuple[float, .
     normal, ratio = simulate(seeds, peers, spread, draws)
     t = normal / ratio
     arms = len(spread)
-    above = numpy.full((arms, draws), -numpy.inf, dtype=numpy.float32)
-    apart = numpy.zeros((arms, draws), dtype=numpy.float32)
+    above = np.full((arms, draws), -np.inf, dtype=np.float32)
+    apart = np.zeros((arms, draws), dtype=np.float32)
     for row, (first, second) in zip(t, pairs_of(arms), strict=True):
-        numpy.maximum(above[first], row, out=above[first])
-        numpy.maximum(above[second], -row, out=above[second])
+        np.maximum(above[first], row, out=above[first])
+        np.maximum(above[second], -row, out=above[second])
         for arm in (first, second):
-            numpy.maximum(apart[arm], numpy.abs(row), out=apart[arm])
+            np.maximum(apart[arm], np.abs(row), out=apart[arm])
     largest = apart.max(axis=0)
-    single = numpy.abs(t)
+    single = np.abs(t)
     for each in (single, largest, above, apart):
         each.sort(axis=-1)
     return Null(single, largest, above, apart)
@@ -108,26 +108,26 @@ def null_distribution(seeds: int, peers: tuple[int, ...], spread: tuple[float, .
 @lru_cache(maxsize=16)
 def simulate(seeds: int, peers: tuple[int, ...], spread: tuple[float, ...], draws: int = DRAWS) -> tuple[Any, Any]:
     """A difference over its true error, and its estimated error over the true one, both [pairs, draws] (float32)."""
-    generator = numpy.random.default_rng(20_260_717)
-    scale = numpy.array(spread)
-    first, second = numpy.array(pairs_of(len(scale))).T
-    true = numpy.sqrt(scale[first] ** 2 + scale[second] ** 2)
-    normal = numpy.empty((len(first), draws), dtype=numpy.float32)
-    ratio = numpy.empty_like(normal)
+    generator = np.random.default_rng(20_260_717)
+    scale = np.array(spread)
+    first, second = np.array(pairs_of(len(scale))).T
+    true = np.sqrt(scale[first] ** 2 + scale[second] ** 2)
+    normal = np.empty((len(first), draws), dtype=np.float32)
+    ratio = np.empty_like(normal)
     batch = max(1, MOST_NUMBERS // ((1 + len(peers)) * len(scale) ** 2))
     for start in range(0, draws, batch):
         stop = min(start + batch, draws)
         variances = [paired_variances(_covariance(generator, stop - start, size, scale)) for size in (seeds, *peers)]
         squares = [mean_square(each) for each in variances]
-        shapes = numpy.stack([a / b[:, None, None] for a, b in zip(variances, squares, strict=True)], axis=1)
+        shapes = np.stack([a / b[:, None, None] for a, b in zip(variances, squares, strict=True)], axis=1)
         estimated = squares[0][:, None, None] * shrunk(shapes[:, 0], shapes, seeds)
         mean = generator.standard_normal((stop - start, len(scale))) * scale
         normal[:, start:stop] = ((mean[:, first] - mean[:, second]) / true).T
-        ratio[:, start:stop] = (numpy.sqrt(estimated[:, first, second]) / true).T
+        ratio[:, start:stop] = (np.sqrt(estimated[:, first, second]) / true).T
     return normal, ratio
 
 
-def _covariance(generator: numpy.random.Generator, draws: int, seeds: int, scale: Floats) -> Floats:
+def _covariance(generator: np.random.Generator, draws: int, seeds: int, scale: Floats) -> Floats:
     """Sample covariances [draws, arms, arms] of `seeds` independent normal rows with sd `scale`.
 
     With more seeds than arms by Bartlett's decomposition of the Wishart distribution, whose cost does not grow with
@@ -136,8 +136,8 @@ def _covariance(generator: numpy.random.Generator, draws: int, seeds: int, scale
     freedom, arms = seeds - 1, len(scale)
     if freedom <= arms:
         rows = generator.standard_normal((draws, freedom, arms)) * scale
-        return numpy.asarray(numpy.swapaxes(rows, -1, -2) @ rows / freedom)
-    root = numpy.tril(generator.standard_normal((draws, arms, arms)), -1)
-    root[:, range(arms), range(arms)] = numpy.sqrt(generator.chisquare(freedom - numpy.arange(arms), (draws, arms)))
+        return np.asarray(np.swapaxes(rows, -1, -2) @ rows / freedom)
+    root = np.tril(generator.standard_normal((draws, arms, arms)), -1)
+    root[:, range(arms), range(arms)] = np.sqrt(generator.chisquare(freedom - np.arange(arms), (draws, arms)))
     root *= scale[:, None]
-    return numpy.asarray(root @ numpy.swapaxes(root, -1, -2) / freedom)
+    return np.asarray(root @ np.swapaxes(root, -1, -2) / freedom)

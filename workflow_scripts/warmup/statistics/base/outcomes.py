@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 
 from warmup.errors import DataError
@@ -71,7 +71,7 @@ class Cell:
     @property
     def warmups(self) -> Floats:
         """The arms as fractions of training."""
-        return numpy.array(self.block.arms, dtype=numpy.float64)
+        return np.array(self.block.arms, dtype=np.float64)
 
 
 def runs_table(
@@ -134,7 +134,7 @@ def _row(path: Path, roles: Mapping[str, str], lineages: Mapping[str, str], stal
 
 def _number(value: float | None) -> float | None:
     """A finite float, else null: a loss that is infinite or not a number is as undefined as a missing one."""
-    return None if value is None or not numpy.isfinite(value) else float(value)
+    return None if value is None or not np.isfinite(value) else float(value)
 
 
 def with_outcome(runs: polars.DataFrame, name: str = "best_validation_loss") -> polars.DataFrame:

@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
@@ -59,7 +59,7 @@ class PairedErrors:
     seeds: int
     peers: tuple[int, ...] = ()
     note: str = ""
-    separate: NDArray[numpy.bool_] | None = None
+    separate: NDArray[np.bool_] | None = None
     spread: tuple[float, ...] = ()
     draws: int = DRAWS
 
@@ -80,10 +80,10 @@ class PairedErrors:
         own = t_quantile(0.5 + confidence / 2.0, self.seeds - 1)
         if not self.peers:
             return own * self.errors
-        pooled = numpy.zeros(self.errors.shape)
+        pooled = np.zeros(self.errors.shape)
         for value, (i, j) in zip(point(self._null().single, confidence), self._pooled_pairs(), strict=True):
             pooled[i, j] = pooled[j, i] = value
-        return numpy.where(self._apart(), own, pooled) * self.errors
+        return np.where(self._apart(), own, pooled) * self.errors
 
     def simultaneous_reach(self, confidence: float) -> Floats:
         """Half widths [arms, arms] of limits that hold for all pairs of arms together (max-t).
@@ -94,7 +94,7 @@ class PairedErrors:
         count = int(separate.sum()) // 2
         level = 0.5 + confidence / 2.0 if count else confidence
         pooled = point(self._null().largest, level)
-        return numpy.where(separate, self._bonferroni(level, 2 * count), pooled) * self.errors
+        return np.where(separate, self._bonferroni(level, 2 * count), pooled) * self.errors
 
     def reach_from(self, confidence: float, sides: int) -> Floats:
         """Half widths [arms, arms]: those of row i hold for mean(i) less every other mean together (Dunnett's).
@@ -102,7 +102,7 @@ class PairedErrors:
         `sides` 1: as lower limits of mean(i) - mean(j), or as upper limits of mean(j) - mean(i); 2: both at once.
         """
         separate, null, slots = self._apart(), self._null(), self._slots()
-        critical = numpy.zeros(self.errors.shape)
+        critical = np.zeros(self.errors.shape)
         for arm, apart in enumerate(separate):
             count, calm = int(apart.sum()), arm in slots and len(slots) > 1
             level = 0.5 + confidence / 2.0 if count and calm else confidence
@@ -128,7 +128,7 @@ class PairedErrors:
     def p_above(self, arm: int, distances: Floats) -> float:
         """One-sided p of the largest of `distances` [arms] of mean(arm) from the others, each over its error."""
         others = [other for other in range(len(distances)) if other != arm]
-        t = numpy.array([self.statistic(float(distances[other]), arm, other) for other in others])
+        t = np.array([self.statistic(float(distances[other]), arm, other) for other in others])
         apart, found = self._apart()[arm][others], []
         if apart.any():
             found.append(min(1.0, int(apart.sum()) * float(special.stdtr(self.seeds - 1, -t[apart].max()))))
@@ -157,7 +157,7 @@ class PairedErrors:
         if not self.peers:
             return _noncentral(self.seeds - 1, shift, float(critical))
         normal, ratio = (
-            numpy.stack([row for row, pair in zip(each, pairs_of(len(self._slots())), strict=True) if slot in pair])
+            np.stack([row for row, pair in zip(each, pairs_of(len(self._slots())), strict=True) if slot in pair])
             for each in self._simulated()
         )
         return float((normal + shift > critical * ratio).mean())
@@ -168,11 +168,11 @@ class PairedErrors:
         if not self.peers:
             low, high = (float(special.chdtri(self.seeds - 1, end)) for end in ends)  # upper tails
             return ((self.seeds - 1) / low) ** 0.5, ((self.seeds - 1) / high) ** 0.5
-        low, high = numpy.quantile(self._simulated()[1], ends)
+        low, high = np.quantile(self._simulated()[1], ends)
         return 1.0 / float(high), 1.0 / float(low)
 
-    def _apart(self) -> NDArray[numpy.bool_]:
-        return numpy.zeros(self.errors.shape, dtype=numpy.bool_) if self.separate is None else self.separate
+    def _apart(self) -> NDArray[np.bool_]:
+        return np.zeros(self.errors.shape, dtype=np.bool_) if self.separate is None else self.separate
 
     def _calm(self) -> list[int]:
         """Arms that are not separate, in the order of the arms."""
@@ -199,7 +199,7 @@ class PairedErrors:
     def _null(self) -> Null:
         return null_distribution(*self._design())
 
-    def _simulated(self) -> tuple[NDArray[numpy.float32], NDArray[numpy.float32]]:
+    def _simulated(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         return simulate(*self._design())
 
     def _design(self) -> tuple[int, tuple[int, ...], tuple[float, ...], int]:
@@ -230,7 +230,7 @@ def paired_errors(block: Block, others: Sequence[Block], draws: int = DRAWS) -> 
     seeds = len(values)
     reason = refusal(block)
     if reason:
-        return PairedErrors(numpy.empty((0, 0)), seeds, note=reason)
+        return PairedErrors(np.empty((0, 0)), seeds, note=reason)
     calm = ~block.diverged.any(axis=0)
     peers = [other.complete[:, calm] for other in others if _poolable(block, other)]
     pooled = bool(peers) and calm.sum() >= 2 and _varies(values[:, calm])
@@ -239,19 +239,19 @@ def paired_errors(block: Block, others: Sequence[Block], draws: int = DRAWS) -> 
     if pooled:
         tables = [values[:, calm], *peers]
         scales = [residual_mean_square(table) for table in tables]
-        shapes = numpy.stack([_own_variances(table) / scale for table, scale in zip(tables, scales, strict=True)])
-        squares[numpy.ix_(calm, calm)] = scales[0] * shrunk(shapes[0], shapes, seeds)
+        shapes = np.stack([_own_variances(table) / scale for table, scale in zip(tables, scales, strict=True)])
+        squares[np.ix_(calm, calm)] = scales[0] * shrunk(shapes[0], shapes, seeds)
         shares = [arm_variances(table) / scale for table, scale in zip(tables, scales, strict=True)]
-        spread = _rounded_spread(numpy.mean(shares, axis=0))
+        spread = _rounded_spread(np.mean(shares, axis=0))
     same = (values[:, :, None] == values[:, None, :]).all(axis=0)
-    errors = numpy.where(same, 0.0, numpy.sqrt(squares / seeds))
+    errors = np.where(same, 0.0, np.sqrt(squares / seeds))
     if not ((errors > 0.0) | same).all():
-        return PairedErrors(numpy.empty((0, 0)), seeds, note="some differences do not vary between seeds")
+        return PairedErrors(np.empty((0, 0)), seeds, note="some differences do not vary between seeds")
     if not pooled:
         return PairedErrors(errors, seeds, draws=draws)
-    separate = None if calm.all() else numpy.logical_not(numpy.outer(calm, calm))
+    separate = None if calm.all() else np.logical_not(np.outer(calm, calm))
     if separate is not None:
-        numpy.fill_diagonal(separate, False)
+        np.fill_diagonal(separate, False)
     counts = tuple(sorted(len(peer) for peer in peers))
     return PairedErrors(errors, seeds, counts, separate=separate, spread=spread, draws=draws)
 
@@ -264,13 +264,13 @@ def arm_variances(values: Floats) -> Floats:
     arms = values.shape[1]
     squares = (values - values.mean(axis=1, keepdims=True)).var(axis=0, ddof=1)
     if arms < 3:
-        return numpy.full(arms, squares.sum() / (arms - 1))
-    return numpy.asarray((squares - squares.sum() / (arms * (arms - 1))) * arms / (arms - 2))
+        return np.full(arms, squares.sum() / (arms - 1))
+    return np.asarray((squares - squares.sum() / (arms * (arms - 1))) * arms / (arms - 2))
 
 
 def _rounded_spread(shares: Floats) -> tuple[float, ...]:
     """Relative sd of arms from relative variances, rounded on the log2 scale; the smallest is 1."""
-    steps = numpy.round(numpy.log2(numpy.sqrt(numpy.maximum(shares, SMALLEST_SHARE))) / SPREAD_STEP)
+    steps = np.round(np.log2(np.sqrt(np.maximum(shares, SMALLEST_SHARE))) / SPREAD_STEP)
     return tuple((2.0 ** ((steps - steps.min()) * SPREAD_STEP)).tolist())
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from warmup.statistics.base.intervals import Floats
+
 Ints = NDArray[np.int64]
 
 MEASURES = ("pearson", "spearman", "log_log", "within_task")

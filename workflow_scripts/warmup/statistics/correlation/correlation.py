@@ -20,11 +20,8 @@ from warmup.statistics.correlation import association, coverage
 from warmup.statistics.correlation import methods as methods
 from warmup.statistics.correlation.association import MEASURES, Points
 
-EXACT_PERMUTATIONS = 7
-"""Up to this many architectures all permutations of their labels are looked at; beyond, `permutations` random ones."""
 OWN_RESIDUALS = 5
 """A cell with fewer seeds than this borrows the residuals of the other cells of its task."""
-FEWEST_RESIDUALS = 4
 
 
 def correlation_table(

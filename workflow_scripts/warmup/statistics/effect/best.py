@@ -15,7 +15,7 @@ of the means found.
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
+import numpy as np
 from numpy.typing import NDArray
 
 from warmup.statistics.base.blocks import Block
@@ -36,7 +36,7 @@ class Regrets:
     low: Floats
     high: Floats
     low_alone: Floats
-    possible_best: NDArray[numpy.bool_]
+    possible_best: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Judgement:
     """
 
     regrets: Regrets
-    not_excluded: NDArray[numpy.bool_]
-    demonstrated: NDArray[numpy.bool_]
+    not_excluded: NDArray[np.bool_]
+    demonstrated: NDArray[np.bool_]
     recommended: Any
     recommended_high: float
     reference: str
@@ -67,12 +67,12 @@ def compare(means: Floats, errors: PairedErrors, confidence: float) -> Regrets:
 def regrets(means: Floats, reach: Floats, reach_from: Floats) -> Regrets:
     """Regrets from half widths [arms, arms]: `reach` for all pairs, row i of `reach_from` for arm i as control."""
     difference = means[:, None] - means[None, :]
-    possible: NDArray[numpy.bool_] = numpy.all(difference <= reach_from, axis=1)
-    rivals = possible[None, :] & ~numpy.eye(len(means), dtype=bool)
-    low = numpy.maximum((difference - reach).max(axis=1), 0.0)
-    high = numpy.where(rivals, difference + reach_from.T, 0.0).max(axis=1)
-    low_alone = numpy.maximum((difference - reach_from).max(axis=1), 0.0)
-    return Regrets(means - means.min(), low, numpy.maximum(high, 0.0), low_alone, possible)
+    possible: NDArray[np.bool_] = np.all(difference <= reach_from, axis=1)
+    rivals = possible[None, :] & ~np.eye(len(means), dtype=bool)
+    low = np.maximum((difference - reach).max(axis=1), 0.0)
+    high = np.where(rivals, difference + reach_from.T, 0.0).max(axis=1)
+    low_alone = np.maximum((difference - reach_from).max(axis=1), 0.0)
+    return Regrets(means - means.min(), low, np.maximum(high, 0.0), low_alone, possible)
 
 
 def judge(block: Block, errors: PairedErrors, margin: float, confidence: float, reference: Any = 0.0) -> Judgement:
@@ -82,7 +82,7 @@ def judge(block: Block, errors: PairedErrors, margin: float, confidence: float, 
     means = block.complete.mean(axis=0)
     found = compare(means, errors, confidence)
     demonstrated = found.high <= margin
-    best = int(numpy.argmin(found.high))
+    best = int(np.argmin(found.high))
     verdict, p = CANNOT_SAY, None
     if reference in block.arms:
         arm = block.arms.index(reference)

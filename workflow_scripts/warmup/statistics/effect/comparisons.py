@@ -7,7 +7,7 @@ is its absence: "no difference" needs the equivalence test (TOST, Schuirmann 198
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 
 from warmup.statistics.base.intervals import CANNOT_SAY, bonferroni, holm
@@ -57,7 +57,7 @@ def _row(
         return head | _cannot(f"warmup {absent[0]:g} was not run")
     if not errors.known:
         return head | _cannot(errors.note)
-    this, that = (int(numpy.flatnonzero(cell.warmups == value)[0]) for value in (warmup, reference))
+    this, that = (int(np.flatnonzero(cell.warmups == value)[0]) for value in (warmup, reference))
     values = cell.block.complete
     differences = values[:, this] - values[:, that]
     difference, error = float(differences.mean()), float(errors.errors[this, that])

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 
 from warmup.errors import DataError
@@ -106,9 +106,9 @@ def plateaus(
             if not known
             else f"look {record['look']}, {record['seeds']} seeds: {record['verdict']}",
         }
-        warmups = numpy.array([row["warmup"] for row in rows])
+        warmups = np.array([row["warmup"] for row in rows])
         for name in ("not_excluded", "demonstrated"):
-            one |= ends(name, warmups, numpy.array([bool(row.get(name)) for row in rows]))
+            one |= ends(name, warmups, np.array([bool(row.get(name)) for row in rows]))
         if known:
             one["whole_grid"] = all(row["not_excluded"] for row in known)
             one["flat"] = all(row["demonstrated"] for row in known)

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy
+import numpy as np
 from scipy import special
 
 from warmup.statistics.base.blocks import Block
@@ -157,7 +157,7 @@ def _look(
         elif projected > settings["looks"]["futile"] * settings["looks"]["seeds"][-1]:
             verdict = FUTILE
         else:
-            keep = set(numpy.array(looked_at)[judged.regrets.possible_best].tolist())
+            keep = set(np.array(looked_at)[judged.regrets.possible_best].tolist())
             if state.reference_verdict not in (best.EXCLUDED, best.WITHIN):
                 keep.add(reference)
             state.arms = [arm for arm in looked_at if arm in keep]
@@ -217,13 +217,13 @@ def _projected(state: _State, now: Block, errors: PairedErrors, delta: float, le
     """
     means, n, prior = now.complete.mean(axis=0), len(now.complete), PRIOR_FREEDOM if errors.peers else 0.0
     difference, reach = means[:, None] - means[None, :], errors.reach_from(1.0 - level, sides=1)
-    possible = numpy.all(difference <= reach, axis=1)
-    rivals = possible[None, :] & ~numpy.eye(len(means), dtype=bool)
-    seeds = numpy.arange(n, FARTHEST + 1)
+    possible = np.all(difference <= reach, axis=1)
+    rivals = possible[None, :] & ~np.eye(len(means), dtype=bool)
+    seeds = np.arange(n, FARTHEST + 1)
     points = special.stdtrit(seeds - 1.0 + prior, 1.0 - level / max(1, len(means) - 1))
-    shrink = (numpy.sqrt(n / seeds) * points / points[0])[:, None, None]
-    high = numpy.where(rivals, difference + reach.T * (shrink - OPTIMISM), 0.0).max(axis=2)
-    decided = numpy.full(len(seeds), True) if state.demonstrated else (high <= delta).any(axis=1)
+    shrink = (np.sqrt(n / seeds) * points / points[0])[:, None, None]
+    high = np.where(rivals, difference + reach.T * (shrink - OPTIMISM), 0.0).max(axis=2)
+    decided = np.full(len(seeds), True) if state.demonstrated else (high <= delta).any(axis=1)
     if state.reference_verdict == best.UNDECIDED:
         arm = now.arms.index(reference)
         low = (difference - reach * (shrink - OPTIMISM))[:, arm].max(axis=1)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 from scipy import special
 
@@ -93,19 +93,19 @@ def fit(runs: polars.DataFrame, grouping: str, settings: Mapping[str, Any]) -> F
         raise NoModelError("an outcome is not positive, so it has no logarithm")
     data = _columns(runs, settings)
     design = patsy.dmatrix(formula(runs, settings), data, return_type="matrix")
-    fixed = numpy.asarray(design)
+    fixed = np.asarray(design)
     group = runs.select(polars.struct(GROUPINGS[grouping]).rank("dense")).to_series().to_numpy()
     freedom = len(fixed) - fixed.shape[1] - int(group.max()) + 1
-    if numpy.linalg.matrix_rank(fixed) < fixed.shape[1]:
+    if np.linalg.matrix_rank(fixed) < fixed.shape[1]:
         raise NoModelError("some combinations of architecture, task and warmup were not run")
     if freedom < 1:
         raise NoModelError(f"{len(fixed)} runs are too few for {fixed.shape[1]} coefficients and {group.max()} groups")
-    ratio, effects, variance = _statsmodels(numpy.log(runs["outcome"].to_numpy()), fixed, group)
+    ratio, effects, variance = _statsmodels(np.log(runs["outcome"].to_numpy()), fixed, group)
     information = fixed.T @ _solve(fixed, group, ratio)
     return Fit(
         design.design_info.column_names,
         effects,
-        numpy.asarray(variance * numpy.linalg.inv(information), dtype=numpy.float64),
+        np.asarray(variance * np.linalg.inv(information), dtype=np.float64),
         variance,
         ratio * variance,
         freedom,
@@ -126,20 +126,20 @@ def _statsmodels(outcome: Floats, fixed: Floats, group: Any) -> tuple[float, Flo
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the fit is judged below, by its own numbers
             result = MixedLM(outcome / unit, fixed, groups=group).fit(reml=True, method=OPTIMISER)
-    except (numpy.linalg.LinAlgError, ValueError) as error:
+    except (np.linalg.LinAlgError, ValueError) as error:
         raise NoModelError(f"the fit failed ({error})") from error
     numbers = [*result.fe_params, result.scale, result.cov_re[0, 0]]
-    if not result.converged or not numpy.isfinite(numbers).all() or result.scale <= 0:
+    if not result.converged or not np.isfinite(numbers).all() or result.scale <= 0:
         raise NoModelError("the fit did not converge")
     ratio = float(result.cov_re[0, 0] / result.scale)
-    return max(0.0, ratio), numpy.asarray(result.fe_params) * unit, float(result.scale) * unit**2
+    return max(0.0, ratio), np.asarray(result.fe_params) * unit, float(result.scale) * unit**2
 
 
 def _solve(columns: Floats, group: Any, ratio: float) -> Floats:
     """V^-1 columns [n, m] for V = I + ratio 1 1' within groups (Sherman-Morrison)."""
-    members = (group[:, None] == numpy.unique(group)).astype(numpy.float64)  # [n, groups]
+    members = (group[:, None] == np.unique(group)).astype(np.float64)  # [n, groups]
     shrink = ratio / (1.0 + ratio * members.sum(axis=0))
-    return numpy.asarray(columns - members @ (shrink[:, None] * (members.T @ columns)))
+    return np.asarray(columns - members @ (shrink[:, None] * (members.T @ columns)))
 
 
 def null_statistics(runs: polars.DataFrame, found: Fit, indices: list[int], settings: Mapping[str, Any]) -> Floats:
@@ -148,29 +148,29 @@ def null_statistics(runs: polars.DataFrame, found: Fit, indices: list[int], sett
     Drawn: normal noise with the cell's and the warmup's own spread, a world effect with the cell's own variance (all by
     the method of moments); the group variance ratio is held at its estimate.
     """
-    generator = numpy.random.default_rng(settings["bootstrap"]["seed"])
+    generator = np.random.default_rng(settings["bootstrap"]["seed"])
     resamples = settings["bootstrap"]["resamples"]
     noise, worlds, world = _spreads(runs)
     draws = generator.standard_normal((len(runs), resamples)) * noise[:, None]
     draws += (generator.standard_normal((len(worlds), resamples)) * worlds[:, None])[world]
     ratio = found.group_variance / found.residual_variance
     weighted = _solve(found.fixed, found.group, ratio)
-    inverse = numpy.linalg.inv(found.fixed.T @ weighted)
+    inverse = np.linalg.inv(found.fixed.T @ weighted)
     effects = inverse @ (weighted.T @ draws)  # [p, resamples]
     left = draws - found.fixed @ effects
     variance = (left * _solve(left, found.group, ratio)).sum(axis=0) / (len(runs) - len(inverse))
     some = effects[indices]
-    form = (some * numpy.linalg.solve(inverse[numpy.ix_(indices, indices)], some)).sum(axis=0)
-    return numpy.asarray(form / len(indices) / variance)
+    form = (some * np.linalg.solve(inverse[np.ix_(indices, indices)], some)).sum(axis=0)
+    return np.asarray(form / len(indices) / variance)
 
 
 def effect_covariance(runs: polars.DataFrame, found: Fit) -> Floats:
     """Covariance of the fixed effects [p, p] where cells and warmups have spreads of their own (sandwich form)."""
     noise, worlds, world = _spreads(runs)
     weighted = _solve(found.fixed, found.group, found.group_variance / found.residual_variance)
-    bread = numpy.linalg.inv(found.fixed.T @ weighted) @ weighted.T  # [p, n]
-    shared = bread @ (world[:, None] == numpy.arange(len(worlds))).astype(numpy.float64)
-    return numpy.asarray((bread * noise**2) @ bread.T + (shared * worlds**2) @ shared.T)
+    bread = np.linalg.inv(found.fixed.T @ weighted) @ weighted.T  # [p, n]
+    shared = bread @ (world[:, None] == np.arange(len(worlds))).astype(np.float64)
+    return np.asarray((bread * noise**2) @ bread.T + (shared * worlds**2) @ shared.T)
 
 
 def _spreads(runs: polars.DataFrame) -> tuple[Floats, Floats, Any]:
@@ -178,15 +178,15 @@ def _spreads(runs: polars.DataFrame) -> tuple[Floats, Floats, Any]:
 
     Noise: its cell's residual spread times its warmup's relative spread, the latter averaged over all cells.
     """
-    noise = numpy.empty(len(runs))
+    noise = np.empty(len(runs))
     worlds: list[float] = []
-    world = numpy.empty(len(runs), dtype=numpy.int64)
+    world = np.empty(len(runs), dtype=np.int64)
     relative: dict[float, list[float]] = {}
     for part in runs.with_row_index("row").partition_by(list(CELL), maintain_order=True):
         wide = part.sort("warmup").pivot("warmup", index="seed", values="outcome").drop("seed").drop_nulls()
         if wide.height < 2 or wide.width < 2:
             raise NoModelError(f"the cell {part['architecture'][0]}, {part['task'][0]} has no two complete seeds")
-        values = numpy.log(wide.to_numpy())
+        values = np.log(wide.to_numpy())
         square = residual_mean_square(values)
         if not square > 0.0:
             raise NoModelError("the outcomes of a cell do not vary between seeds")
@@ -197,12 +197,12 @@ def _spreads(runs: polars.DataFrame) -> tuple[Floats, Floats, Any]:
         worlds.extend([shared**0.5] * part["seed"].n_unique())
         for warmup, share in zip(wide.columns, arm_variances(values) / square, strict=True):
             relative.setdefault(float(warmup), []).append(float(share))
-    arm = {warmup: max(SMALLEST_ARM_VARIANCE, float(numpy.mean(shares))) ** 0.5 for warmup, shares in relative.items()}
-    return noise * numpy.array([arm[warmup] for warmup in runs["warmup"]]), numpy.array(worlds), world
+    arm = {warmup: max(SMALLEST_ARM_VARIANCE, float(np.mean(shares))) ** 0.5 for warmup, shares in relative.items()}
+    return noise * np.array([arm[warmup] for warmup in runs["warmup"]]), np.array(worlds), world
 
 
 def _columns(runs: polars.DataFrame, settings: Mapping[str, Any]) -> dict[str, Any]:
-    position = numpy.log(runs["warmup"].to_numpy() + settings["log_offset"])
+    position = np.log(runs["warmup"].to_numpy() + settings["log_offset"])
     return {
         "position": position,
         "architecture": runs["architecture"].to_list(),
@@ -248,7 +248,7 @@ def tests(runs: polars.DataFrame, found: Fit, settings: Mapping[str, Any]) -> li
 def _test(indices: list[int], runs: polars.DataFrame, found: Fit, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Wald F test that the coefficients at `indices` are all zero, with its bootstrap p."""
     some = found.effects[indices]
-    statistic = float(some @ numpy.linalg.solve(found.covariance[numpy.ix_(indices, indices)], some)) / len(indices)
+    statistic = float(some @ np.linalg.solve(found.covariance[np.ix_(indices, indices)], some)) / len(indices)
     null = null_statistics(runs, found, indices, settings)
     return {
         "statistic": statistic,
@@ -295,21 +295,21 @@ def effects(runs: polars.DataFrame, found: Fit, settings: Mapping[str, Any]) -> 
     def rows_at(points: list[tuple[str, float]]) -> Floats:
         def of(task: str) -> Floats:
             data = {
-                "position": numpy.log(numpy.array([warmup for _, warmup in points]) + offset),
+                "position": np.log(np.array([warmup for _, warmup in points]) + offset),
                 "architecture": [architecture for architecture, _ in points],
                 "task": [task] * len(points),
             }
-            return numpy.asarray(patsy.build_design_matrices([found.design], data)[0])
+            return np.asarray(patsy.build_design_matrices([found.design], data)[0])
 
-        return numpy.asarray(numpy.mean([of(task) for task in tasks], axis=0))
+        return np.asarray(np.mean([of(task) for task in tasks], axis=0))
 
     if reference not in runs["warmup"].to_list():
         return [{"kind": "effect", **_cannot(f"the reference warmup {reference:g} was not run")}]
     contrasts = rows_at(grid) - rows_at([(architecture, reference) for architecture, _ in grid])
     change = contrasts @ found.effects
-    errors = numpy.sqrt(numpy.einsum("ip,pq,iq->i", contrasts, effect_covariance(runs, found), contrasts))
+    errors = np.sqrt(np.einsum("ip,pq,iq->i", contrasts, effect_covariance(runs, found), contrasts))
     freedom = [_own_freedom(runs.filter(architecture=architecture)) for architecture, _ in grid]
-    reach = numpy.array([t_quantile(0.5 + settings["confidence"] / 2.0, own) for own in freedom]) * errors
+    reach = np.array([t_quantile(0.5 + settings["confidence"] / 2.0, own) for own in freedom]) * errors
     return [
         {
             "kind": "effect",
@@ -317,8 +317,8 @@ def effects(runs: polars.DataFrame, found: Fit, settings: Mapping[str, Any]) -> 
             "architecture": architecture,
             "warmup": warmup,
         }
-        | {"reference": reference, "estimate": float(numpy.expm1(change[i]))}
-        | {"low": float(numpy.expm1(change[i] - reach[i])), "high": float(numpy.expm1(change[i] + reach[i]))}
+        | {"reference": reference, "estimate": float(np.expm1(change[i]))}
+        | {"low": float(np.expm1(change[i] - reach[i])), "high": float(np.expm1(change[i] + reach[i]))}
         | {"verdict": "ok", "note": ""}
         for i, (architecture, warmup) in enumerate(grid)
     ]

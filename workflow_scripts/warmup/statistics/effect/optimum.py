@@ -10,7 +10,7 @@ from itertools import combinations
 from math import comb
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 from numpy.typing import NDArray
 
@@ -25,7 +25,7 @@ MOST_SPLITS = 400
 
 def argmin(means: Floats) -> int:
     """Index of the smallest mean; among equal ones the first, which is the smallest warmup."""
-    return int(numpy.argmin(means))
+    return int(np.argmin(means))
 
 
 def optima(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.DataFrame:
@@ -60,13 +60,13 @@ def _optimum(cell: Cell, settings: Mapping[str, Any]) -> dict[str, Any]:
     ends = ["at the smallest warmup"] if best == 0 else ["at the largest warmup"] if best == len(means) - 1 else []
     tied = int((means == means[best]).sum())
     notes = ends + ([f"tied with {tied - 1} larger warmups"] if tied > 1 else [])
-    reference = numpy.flatnonzero(cell.warmups == settings["reference"])
+    reference = np.flatnonzero(cell.warmups == settings["reference"])
     return {
         "optimum": at,
         "optimum_steps": int(at * cell.steps + 0.5),
         "tied": tied,
         "outcome": float(means[best]),
-        "gap_to_next": float(numpy.partition(means, 1)[1] - means[best]),
+        "gap_to_next": float(np.partition(means, 1)[1] - means[best]),
         "outcome_at_reference": float(means[reference[0]]) if len(reference) else None,
         "verdict": "ok",
         "note": "; ".join(notes),
@@ -84,7 +84,7 @@ def _metric(cell: Cell, metric: Cell, reference: float) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, warmup in (("metric_at_optimum", best), ("metric_at_reference", reference)):
         values = metric.block.values[:, metric.warmups == warmup].ravel()
-        values = values[numpy.isfinite(values)]
+        values = values[np.isfinite(values)]
         found[name] = float(values.mean()) if len(values) else None
     return found
 
@@ -100,15 +100,15 @@ def _valley(cell: Cell, errors: PairedErrors, confidence: float) -> dict[str, An
     }
 
 
-def single_valley(warmups: Floats, possible_best: NDArray[numpy.bool_]) -> tuple[float, float]:
+def single_valley(warmups: Floats, possible_best: NDArray[np.bool_]) -> tuple[float, float]:
     """Ends, as fractions of training, between which the optimum of a curve with one valley lies.
 
     `warmups` [arms] ascending; `possible_best` [arms]: those among which the best arm is. Of such a curve the best arm
     is one of the optimum's two neighbours, so the optimum lies between the neighbours of the arms that may be the best;
     beyond the grid's ends nothing was tried, and it may lie as far as 0 or 1.
     """
-    inside = numpy.flatnonzero(possible_best)
-    ends = numpy.concatenate([[0.0], warmups, [1.0]])
+    inside = np.flatnonzero(possible_best)
+    ends = np.concatenate([[0.0], warmups, [1.0]])
     return float(ends[inside[0]]), float(ends[inside[-1] + 2])
 
 
@@ -134,7 +134,7 @@ def crossfit(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.Data
 
 
 def _naive(cell: Cell, errors: PairedErrors, reference: float) -> float | None:
-    column = numpy.flatnonzero(cell.warmups == reference)
+    column = np.flatnonzero(cell.warmups == reference)
     if not errors.known or len(column) == 0:
         return None
     means = cell.block.complete.mean(axis=0)
@@ -163,9 +163,9 @@ def choices(values: Floats, seed: int) -> tuple[Any, Any]:
     if sum(comb(seeds, size) for size in sizes) <= MOST_SPLITS:
         halves = [half for size in sizes for half in combinations(range(seeds), size)]
     else:
-        generator = numpy.random.default_rng(seed)
+        generator = np.random.default_rng(seed)
         halves = [tuple(generator.permutation(seeds)[: sizes[i % len(sizes)]]) for i in range(MOST_SPLITS)]
-    selecting = numpy.zeros((len(halves), seeds))
+    selecting = np.zeros((len(halves), seeds))
     for row, half in enumerate(halves):
         selecting[row, list(half)] = 1.0
     chosen = (selecting @ values).argmin(axis=1)

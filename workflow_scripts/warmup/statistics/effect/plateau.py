@@ -7,7 +7,7 @@ declared reference (no warmup); one row per arm (REGRETS) with the limits of its
 from collections.abc import Mapping
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 from numpy.typing import NDArray
 
@@ -23,8 +23,8 @@ def comparison_limits(reach: Floats) -> Floats:
     Median over the other arms of the half width of the difference, over sqrt(2): the seeds' common part does not enter,
     and a wild arm widens its own limits, not those of others.
     """
-    others = ~numpy.eye(len(reach), dtype=bool)
-    return numpy.array([numpy.median(row[keep]) for row, keep in zip(reach, others, strict=True)]) / 2.0**0.5
+    others = ~np.eye(len(reach), dtype=bool)
+    return np.array([np.median(row[keep]) for row, keep in zip(reach, others, strict=True)]) / 2.0**0.5
 
 
 def margin(settings: Mapping[str, Any], task: str, scale: float, key: str = "margins") -> float:
@@ -110,9 +110,9 @@ def _plateau(
     return one, rows
 
 
-def ends(name: str, warmups: Floats, member: NDArray[numpy.bool_]) -> dict[str, Any]:
+def ends(name: str, warmups: Floats, member: NDArray[np.bool_]) -> dict[str, Any]:
     """Columns of the set `member` [arms] of `warmups`: its ends, whether it has no gap, and the warmups themselves."""
-    inside = numpy.flatnonzero(member)
+    inside = np.flatnonzero(member)
     if len(inside) == 0:
         return {f"{name}_low": None, f"{name}_high": None, f"{name}_contiguous": None, f"{name}": []}
     return {

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 
 from warmup.statistics.base.intervals import CANNOT_SAY
@@ -101,7 +101,7 @@ def _before(
     seeds = len(cell.block.seeds)
     if seeds < 2:
         return _cannot("one seed has no spread")
-    planned = PairedErrors(numpy.zeros((len(cell.warmups),) * 2), seeds, (seeds,) * len(errors.peers))
+    planned = PairedErrors(np.zeros((len(cell.warmups),) * 2), seeds, (seeds,) * len(errors.peers))
     paired_sd = float(pilot["sd"]) * (2.0 * (1.0 - float(pilot["correlation"]))) ** 0.5
     return _gap(cell, planned, paired_sd, (1.0, 1.0), reference, size, settings)
 
@@ -116,7 +116,7 @@ def _after(
     others = errors.errors[cell.block.arms.index(reference)]
     if not (others > 0.0).any():
         return _cannot("no difference from the reference varies between seeds")
-    paired_sd = float(numpy.median(others[others > 0.0])) * errors.seeds**0.5
+    paired_sd = float(np.median(others[others > 0.0])) * errors.seeds**0.5
     return _gap(cell, errors, paired_sd, errors.error_limits(settings["confidence"]), reference, size, settings)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 from numpy.typing import NDArray
 
@@ -40,7 +40,7 @@ class Sweep:
     rates: tuple[float, ...]
     warmups: tuple[float, ...]
     values: Floats
-    diverged: NDArray[numpy.bool_]
+    diverged: NDArray[np.bool_]
 
     @property
     def fixed_rate(self) -> int:
@@ -57,8 +57,8 @@ class Sweep:
         """Warmups, each seed at the rate that is best for that warmup on the other seeds."""
         total = self.values.sum(axis=0)
         chosen = (total[None] - self.values).argmin(axis=1)[:, None, :]  # [seeds, 1, warmups]
-        values = numpy.take_along_axis(self.values, chosen, axis=1)[:, 0]
-        return self._block(self.warmups, values, numpy.take_along_axis(self.diverged, chosen, axis=1)[:, 0])
+        values = np.take_along_axis(self.values, chosen, axis=1)[:, 0]
+        return self._block(self.warmups, values, np.take_along_axis(self.diverged, chosen, axis=1)[:, 0])
 
     @property
     def whole(self) -> Block:
@@ -74,8 +74,8 @@ class Sweep:
         """Rates, by the names of their recipes, at one warmup."""
         return self._block(self.recipes, self.values[:, :, index], self.diverged[:, :, index])
 
-    def _block(self, arms: Sequence[Any], values: Floats, diverged: NDArray[numpy.bool_]) -> Block:
-        return Block(tuple(arms), numpy.arange(len(values)), values, diverged)
+    def _block(self, arms: Sequence[Any], values: Floats, diverged: NDArray[np.bool_]) -> Block:
+        return Block(tuple(arms), np.arange(len(values)), values, diverged)
 
 
 def rate_tables(runs: polars.DataFrame, settings: Mapping[str, Any]) -> tuple[polars.DataFrame, polars.DataFrame]:
@@ -98,7 +98,7 @@ def sweep(part: polars.DataFrame) -> Sweep:
     named = sorted(set(part.select("peak_learning_rate", "recipe").iter_rows()))
     recipes, warmups = tuple(name for _, name in named), tuple(sorted(set(part["warmup"])))
     whole = block(part, ["recipe", "warmup"], [(recipe, warmup) for recipe in recipes for warmup in warmups])
-    complete = numpy.isfinite(whole.values).all(axis=1)
+    complete = np.isfinite(whole.values).all(axis=1)
     shape = (int(complete.sum()), len(recipes), len(warmups))
     return Sweep(
         architecture=part["architecture"][0],
@@ -161,7 +161,7 @@ def _tuned(one: Sweep, whole: Judgement, delta: float, reference: float) -> Judg
     """Warmups at their best rates, from the judgement of all rates and warmups together."""
     limits = whole.regrets.low, whole.regrets.high
     low, high = (values.reshape(len(one.rates), len(one.warmups)).min(axis=0) for values in limits)
-    possible: NDArray[numpy.bool_] = whole.regrets.possible_best.reshape(len(one.rates), len(one.warmups)).max(axis=0)
+    possible: NDArray[np.bool_] = whole.regrets.possible_best.reshape(len(one.rates), len(one.warmups)).max(axis=0)
     means = one.tuned.values.mean(axis=0)
     best = int(high.argmin())
     verdict = CANNOT_SAY
@@ -195,7 +195,7 @@ def _usable(found: Judgement | None, one: Sweep) -> tuple[float | None, float | 
     """Highest rate that is demonstrated, and that is not excluded, to be as good as the best rate of one warmup."""
     if found is None:
         return None, None
-    ends = [numpy.flatnonzero(members) for members in (found.demonstrated, found.not_excluded)]
+    ends = [np.flatnonzero(members) for members in (found.demonstrated, found.not_excluded)]
     low, high = (one.rates[int(members[-1])] if len(members) else None for members in ends)
     return low, high
 
@@ -221,7 +221,7 @@ def _moves(one: Sweep, at_rates: Sequence[Judgement | None]) -> dict[str, Any]:
     if len(known) < len(at_rates):
         return {}
     apart = any(not (a.not_excluded & b.not_excluded).any() for a in known for b in known)
-    everywhere = numpy.logical_and.reduce([found.demonstrated for found in known])
+    everywhere = np.logical_and.reduce([found.demonstrated for found in known])
     return {"best_moves": apart, "everywhere": [w for w, inside in zip(one.warmups, everywhere, strict=True) if inside]}
 
 

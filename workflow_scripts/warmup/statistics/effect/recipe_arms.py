@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 
 from warmup.statistics.base import run_folders
@@ -46,7 +46,7 @@ def recipe_arms(
         same_task = [other for other, there in zip(blocks, places, strict=True) if there["task"][0] == part["task"][0]]
         errors, arms = paired_errors(here, same_task), here.arms
         heads = [_arm_row(part, arm, recipes) for arm in arms]
-        means = numpy.nanmean(here.values, axis=0)
+        means = np.nanmean(here.values, axis=0)
         first = [index for index, (recipe, _) in enumerate(arms) if recipe == arms[0][0]]
         references = {
             "without warmup": next((index for index in first if arms[index][1] == 0), None),

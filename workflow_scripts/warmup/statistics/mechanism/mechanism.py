@@ -10,15 +10,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import polars
 from numpy.typing import NDArray
 
 from warmup.statistics.base import gradient_norms, run_folders
-from warmup.statistics.base.intervals import CANNOT_SAY, paired_t
+from warmup.statistics.base.intervals import CANNOT_SAY, Floats, paired_t
+from warmup.statistics.base.outcomes import CELL
 
 RUN = ("architecture", "task", "recipe", "warmup", "seed")
-CELL = ("architecture", "task", "recipe")
 ENTROPIES = {"relative_entropy": "attention", "mixing_relative_entropy": "mixing"}
 """Quantities whose fall is called entropy collapse, and what mixes the tokens there."""
 MATRICES = ("attention_map", "mixing_map", "singular_values")
@@ -32,8 +32,6 @@ BINS = 240
 MEANS = ("lag", "r", "r_zero", "r_matched", "r_control", "entropy_start", "entropy_low", "entropy_step", "spike_step")
 WHOLE = -1
 """Layer number of rows that average over all layers."""
-
-Floats = NDArray[numpy.float64]
 
 
 def probe_curves(folders: Iterable[str | Path]) -> polars.DataFrame:
@@ -86,7 +84,7 @@ def bin_edges(steps: int) -> list[int]:
     """At most BINS + 1 distinct, increasing edges from 0 to `steps`, log-spaced."""
     if steps <= BINS:
         return list(range(steps + 1))
-    spaced = numpy.expm1(numpy.linspace(0.0, numpy.log1p(steps), BINS + 1)).round().astype(int)
+    spaced = np.expm1(np.linspace(0.0, np.log1p(steps), BINS + 1)).round().astype(int)
     return sorted({0, steps, *spaced.tolist()})
 
 
@@ -133,9 +131,9 @@ def _add_control(row: dict[str, Any], others: list[dict[str, Any]]) -> None:
     """r_matched and r_control at the mean lag of the other seeds, so that both are free of this seed's own choice."""
     if row.get("lag") is None or not others or not row["against_others"]:
         return
-    place = round(float(numpy.mean([other["lag"] for other in others]))) + row["largest_lag"]
+    place = round(float(np.mean([other["lag"] for other in others]))) + row["largest_lag"]
     row["r_matched"] = float(row["correlations"][place])
-    row["r_control"] = float(numpy.mean([found[place] for found in row["against_others"]]))
+    row["r_control"] = float(np.mean([found[place] for found in row["against_others"]]))
 
 
 def lagged_correlations(first: Floats, second: Floats, largest: int) -> Floats:
@@ -145,8 +143,8 @@ def lagged_correlations(first: Floats, second: Floats, largest: int) -> Floats:
         one = first[max(0, -lag) : len(first) - max(0, lag)]
         other = second[max(0, lag) : len(second) - max(0, -lag)]
         spread = one.std() * other.std()
-        found.append(((one - one.mean()) * (other - other.mean())).mean() / spread if spread > 0 else numpy.nan)
-    return numpy.array(found)
+        found.append(((one - one.mean()) * (other - other.mean())).mean() / spread if spread > 0 else np.nan)
+    return np.array(found)
 
 
 def order_summary(order: polars.DataFrame, confidence: float) -> polars.DataFrame:
@@ -205,16 +203,16 @@ def _timing(
     if inside.sum() < 4 or not _positive(norms[:length]):
         reason = "fewer than four probed steps" if inside.sum() < 4 else "a norm is zero or not finite"
         return head | {"note": f"{reason} among the first {length}"}
-    curve = numpy.interp(numpy.arange(length), steps, entropy)
+    curve = np.interp(np.arange(length), steps, entropy)
     largest = max(1, int(LARGEST_LAG * length))
-    own = lagged_correlations(-curve, numpy.log(norms[:length]), largest)
-    if not numpy.isfinite(own).any():
+    own = lagged_correlations(-curve, np.log(norms[:length]), largest)
+    if not np.isfinite(own).any():
         return head | {"note": "entropy does not vary"}
-    best = int(numpy.nanargmax(own))
+    best = int(np.nanargmax(own))
     usable = [other for other in others if len(other) >= length and _positive(other[:length])]
     return head | {
         "correlations": own,
-        "against_others": [lagged_correlations(-curve, numpy.log(other[:length]), largest) for other in usable],
+        "against_others": [lagged_correlations(-curve, np.log(other[:length]), largest) for other in usable],
         "largest_lag": largest,
         "lag": best - largest,
         "r": float(own[best]),
@@ -227,18 +225,18 @@ def _timing(
 
 
 def _positive(norms: Floats) -> bool:
-    return bool(numpy.isfinite(norms).all() and (norms > 0).all())
+    return bool(np.isfinite(norms).all() and (norms > 0).all())
 
 
 def _widest_gap(steps: NDArray[Any], length: int) -> int:
     inside = [step for step in steps.tolist() if step < length]
     beyond = [step for step in steps.tolist() if step >= length][:1]
-    return int(max(numpy.diff([*inside, *beyond]), default=length))
+    return int(max(np.diff([*inside, *beyond]), default=length))
 
 
 def _largest(norms: Floats) -> int:
-    finite = numpy.isfinite(norms)
-    return int(numpy.where(finite, norms, -numpy.inf).argmax()) if finite.any() else 0
+    finite = np.isfinite(norms)
+    return int(np.where(finite, norms, -np.inf).argmax()) if finite.any() else 0
 
 
 def _cell(run: run_folders.RunFolder) -> tuple[str, str, str]:

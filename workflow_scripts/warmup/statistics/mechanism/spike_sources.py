@@ -6,8 +6,7 @@ In: the spike ratio table. Out: one row per cell and layer group that attained t
 import polars
 
 from warmup.statistics.base.intervals import wilson
-
-CELL = ("architecture", "task", "recipe")
+from warmup.statistics.base.outcomes import CELL
 
 
 def spike_sources(spikes: polars.DataFrame, confidence: float) -> polars.DataFrame:

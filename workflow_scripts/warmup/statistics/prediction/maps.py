@@ -13,9 +13,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from warmup.statistics.base.intervals import Floats
 from warmup.statistics.base.outcomes import Cell
 
-Floats = NDArray[np.float64]
 Fitted = Callable[[Floats], Floats]
 
 POSITIONS = 41

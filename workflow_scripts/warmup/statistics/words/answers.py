@@ -4,7 +4,7 @@ In: the tables runs, optima, plateaus, crossfit, comparisons, power, mixed_model
 confidence). Out: plain sentences, and the same as reStructuredText. A missing number is said in words, with its reason.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from warmup.statistics.base.intervals import CANNOT_SAY
 from warmup.statistics.base.outcomes import CELL
 from warmup.statistics.base.pairing import ONE_WARMUP
 from warmup.statistics.words import questions
+from warmup.statistics.words.questions import Tables
 from warmup.statistics.words.sentence_parts import (
     Row,
     Words,
@@ -28,8 +29,6 @@ from warmup.statistics.words.sentence_parts import (
     rates,
     reason,
 )
-
-Tables = Mapping[str, polars.DataFrame]
 
 OUTCOMES = {
     "best_validation_loss": "best validation loss",
