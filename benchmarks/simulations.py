@@ -169,8 +169,9 @@ Written by `make simulations`; do not edit. How the statistics work: [statistics
 
 Every number is a share of planted studies, old code → this code: {studies:,} studies a cell of a table ({half:,}
 for twelve cells together, 400 for the mixed model), seeds fixed beforehand. *Old* is commit 87f2430 on the same
-drawn studies (1,000 of them). In brackets stands the upper 95 % limit of a false rate; a promise of 0.05 counts as
-kept where that is at most {allowed:g}, and is **bold** where not. A true rate of exactly 0.05 misses that by chance
+drawn studies (1,000 of them a cell; 500 for twelve cells and widths, 400 for the mixed model). In brackets stands
+the upper 95 % limit of a false rate; a promise of 0.05 counts as kept where that is at most {allowed:g}, and is
+**bold** where not. A true rate of exactly 0.05 misses that by chance
 in two of five: 0.052 in bold says that 2,000 studies did not show it, 0.1 that the promise is broken. ± is the
 Monte-Carlo error of a share that is no promise.
 

@@ -330,12 +330,17 @@ def test_every_row_has_a_verdict_and_what_is_not_settled_has_a_reason(planted: d
 
 @pytest.mark.slow
 def test_null_studies_rarely_reach_a_verdict() -> None:
-    """Over 40 null studies, each claim is supported or contradicted in at most 5 % within Monte-Carlo error."""
+    """Over 40 null studies, each claim gets a false verdict in at most 5 % within Monte-Carlo error.
+
+    Where warmup has no effect, "needs warmup" is false: contradicting it is right, and no error.
+    """
     counts: dict[str, int] = {}
     for seed in range(40):
         found = claims.claims_table(configured(), tables(synthetic.Design(effect=0.0, informative=False), seed), HERE)
-        for claim in found.filter(polars.col("verdict").is_in([SUPPORTED, CONTRADICTED]))["claim"]:
-            counts[claim] = counts.get(claim, 0) + 1
+        decided = found.filter(polars.col("verdict").is_in([SUPPORTED, CONTRADICTED])).select("claim", "verdict")
+        for claim, verdict in decided.iter_rows():
+            if (claim, verdict) != ("transformer_needs_warmup", CONTRADICTED):
+                counts[claim] = counts.get(claim, 0) + 1
     counts.pop(SPIKES_DIFFER, None)
     assert max(counts.values(), default=0) / 40 <= 0.05 + 2.5 * (0.05 * 0.95 / 40) ** 0.5, counts
 
