@@ -44,6 +44,10 @@ def opening_of(record, changed):
 
 def openings_of(cell, until=None):
     """What is opened to a cell, or what its look number `until` looks at."""
+    if until == 1:
+        return [FIRST[cell]]
+    if SETTINGS["looks"]["budget"]:
+        after(cell, 1)  # takes the bill with it, where prices stand
     budget = looks.budget(SETTINGS, CELLS, Path(BILL))
     if budget is None:
         return looks.openings(cell, FIRST[cell], after, until)

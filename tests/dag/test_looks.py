@@ -222,6 +222,20 @@ def test_a_report_refuses_looks_taken_by_other_rules(study: Looks) -> None:
     assert refusal in study.start("--report", "report.zip", statistics={"margins": margins}).stderr
 
 
+def test_a_budget_in_device_hours_takes_its_prices_from_the_bill_within_the_same_start(tmp_path: Path) -> None:
+    study = checkout(tmp_path)
+    cells = [f"{name},{task},adamw,0.5" for name in ("gpt2", "mamba") for task in ("language", "images")]
+    rows = "\n".join(["architecture,task,recipe,run_hours", *cells])
+    script = f"from pathlib import Path\nfor path in snakemake.output: Path(path).write_text({rows!r})\n"
+    (study.folder / "workflow_scripts" / "bill.py").write_text(script)
+    bounded = {"seeds": [2, 3, 4, 6], "budget": {"device_hours": 13.5}}
+    assert len(trainings(study.planned(looks=bounded))) == 24
+    done = study.start(looks=bounded)
+    assert done.returncode == 0, done.stderr[-5000:]
+    assert 24 < sum(study.trained().values()) <= 27
+    assert study.planned(looks=bounded).jobs == []
+
+
 def test_a_budget_of_runs_bounds_the_study_and_the_cheapest_cells_go_first(tmp_path: Path) -> None:
     study = checkout(tmp_path)
     done = study.start(looks={"seeds": [2, 3, 4, 6], "budget": {"runs": 27}})

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from warmup.config.feasibility import FEWEST_ARMS
 from warmup.config.grid import Run, all_looks, is_adaptive, warmup_label
+from warmup.errors import ConfigurationError
 
 Cell = tuple[str, str, str]
 """(architecture, task, recipe)."""
@@ -147,6 +148,8 @@ def budget(settings: Mapping[str, Any], cells: Iterable[Cell], bill: Path) -> Bu
         return Budget(float(declared["runs"]), dict.fromkeys(cells, 1.0))
     if "device_hours" not in declared:
         return None
+    if not bill.exists():
+        raise ConfigurationError(f"looks.budget.device_hours: {bill} is gone, where prices stand; run `snakemake bill`")
     with bill.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     prices = {(row["architecture"], row["task"], row["recipe"]): float(row["run_hours"]) for row in rows}

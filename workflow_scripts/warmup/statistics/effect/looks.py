@@ -39,7 +39,7 @@ LEVELS = {(3, 5, 7, 10): 0.015}
 """Error rate of each look by the declared looks, such that all together err in at most (1 - RESERVED) of 5 % of cells:
 `benchmarks/looks.py --calibrate` simulates it. Other looks share the error rate equally, which is always safe."""
 
-OPTIMISM = 0.3
+OPTIMISM = 0.2
 """Of a limit's half width, by which a projection moves what was found to the side that is easier to decide: about one
 standard error. An estimate that happens to lie on the margin would need seeds without end."""
 
