@@ -267,6 +267,17 @@ def test_a_measured_step_takes_the_place_of_the_roofline() -> None:
     assert found["gpt2", "language"] == 0.125 != found["gpt2", "series"]
 
 
+def test_a_network_whose_step_needs_values_has_a_bill_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = settings("laptop")
+
+    def looks(*_: object, **__: object) -> None:
+        raise ValueError("a look at values that are not there")
+
+    monkeypatch.setattr(step, "measure", looks)
+    rows, _ = study.reckon({**choices(chosen), "code": {}})
+    assert all("cannot run without memory (ValueError)" in row.note and row.step_seconds > 0 for row in rows)
+
+
 def test_a_faster_device_is_faster_and_no_step_is_faster_than_its_launches() -> None:
     chosen = settings("laptop")
     (before, *_), _ = study.reckon(choices(chosen))

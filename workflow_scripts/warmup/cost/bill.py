@@ -90,19 +90,19 @@ def rows(
     runs: Iterable[Any],
     networks: Mapping[tuple[str, str], Any],
     steps: Mapping[tuple[str, str], list[Any]],
-    notes: Mapping[str, str],
+    notes: Mapping[tuple[str, str], str],
 ) -> list[Row]:
     """A row for each cell of `runs` (grid.Run).
 
     networks: {(architecture, task): network.Network}; steps: of the same, the step as configured (step.Step), then of
-    ever smaller micro-batches until one fits (`fits`); notes: {task: what was guessed of its data}.
+    ever smaller micro-batches until one fits (`fits`); notes: of the same, what was guessed.
     """
     counts: dict[tuple[str, str, str], int] = {}
     for run in runs:
         cell = (run.architecture, run.task, run.recipe)
         counts[cell] = counts.get(cell, 0) + 1
     return [
-        _row(settings, cell, count, networks[cell[:2]], steps[cell[:2]], notes.get(cell[1], ""))
+        _row(settings, cell, count, networks[cell[:2]], steps[cell[:2]], notes.get(cell[:2], ""))
         for cell, count in counts.items()
     ]
 

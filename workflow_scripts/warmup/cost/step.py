@@ -7,6 +7,7 @@ cost/gpu_kernels.py describes them: no formula per model type, and no CUDA build
 repeats the step with `cuda` ones (tests/fake_cuda), whose autocast tables differ in places, and holds the two together.
 """
 
+import inspect
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -92,6 +93,23 @@ def measure(
         operations=tuple((*cost, count) for cost, count in sorted(watch.operations.items())),
         largest=watch.largest,
         loss=str(loss.dtype).removeprefix("torch."),
+    )
+
+
+def of_products_alone(trained: int, flops: float, examples: int, precision: str) -> Step:
+    """What is left to say of a network whose step cannot run without memory: `trained` parameters, the FLOPs of its
+    products; activations and everything else count nothing."""
+    weights = 4 * trained
+    return Step(
+        examples=examples,
+        weights=weights,
+        gradients=weights,
+        moments=MOMENTS * trained,
+        peak=2 * weights + MOMENTS * trained,
+        kept=0,
+        operations=((flops, 0.0, precision, 1),),
+        largest=0,
+        loss="float32",
     )
 
 
@@ -212,9 +230,9 @@ def _stand_ins() -> dict[str, Any]:
     from warmup.kernels import token_mixing_cuda
 
     return {
-        "mamba_inner_fn": gpu_kernels.mamba_inner_fn,
-        "mamba_selective_scan": cuda.scan_in_one_type(_scan),
-        "causal_conv1d_fn": gpu_kernels.causal_conv1d_fn,
+        "mamba_inner_fn": _taking_its_own(gpu_kernels.mamba_inner_fn),
+        "mamba_selective_scan": cuda.scan_in_one_type(_taking_its_own(gpu_kernels.selective_scan_fn)),
+        "causal_conv1d_fn": _taking_its_own(gpu_kernels.causal_conv1d_fn),
         "rwkv_linear_attention": _wkv,
         "RwkvSelfAttention.extract_key_value": token_mixing_cuda.key_and_value,
         "RwkvFeedForward.forward": token_mixing_cuda.feed_forward,
@@ -227,9 +245,14 @@ def _product_of_experts(input: Tensor, weight: Tensor, offs: Tensor) -> Tensor:
     return input @ weight[0]
 
 
-def _scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, **others: Any) -> Tensor:
-    taken = {key: value for key, value in others.items() if not key.startswith("use_")}
-    return gpu_kernels.selective_scan_fn(u, delta, A, B, C, **taken)
+def _taking_its_own(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`function` without the named arguments that it does not know, as transformers calls the packages' own."""
+    known = inspect.signature(function).parameters
+
+    def called(*arguments: Any, **named: Any) -> Tensor:
+        return function(*arguments, **{name: value for name, value in named.items() if name in known})
+
+    return called
 
 
 def _wkv(time_decay: Tensor, time_first: Tensor, key: Tensor, value: Tensor, **_: Any) -> tuple[Tensor, None]:

@@ -33,7 +33,17 @@ def reckon(choices: Mapping[str, Any]) -> tuple[list[bill.Row], bill.Totals]:
                 steps[architecture, task] = _steps(choices, architecture, task, folder)
             except ConfigurationError as error:
                 raise ConfigurationError(f"architectures.{architecture}.{error} (task {task})") from error
-        notes[task] = note
+            except Exception as error:  # whatever transformers' code may raise without values to look at
+                reason = (
+                    f"its step cannot run without memory ({type(error).__name__}), so memory and time are too small"
+                )
+                note = "; ".join(filter(None, [note, reason]))
+                counted, size = networks[architecture, task], bill.part(settings, architecture, task)
+                flops = float(bill.TRAINED * counted.matrix_flops * size)
+                precision = settings["training"]["precision"]
+                least = step.of_products_alone(counted.parameters, flops, size, precision)
+                steps[architecture, task] = [least]
+        notes[architecture, task] = note
     rows = bill.rows(settings, runs, networks, steps, notes)
     return rows, bill.totals(settings, rows)
 
