@@ -120,3 +120,9 @@ def test_no_test_imports_another() -> None:
     imports = re.compile(r"^\s*(?:from|import) (?:\w+\.)*test_\w+", re.MULTILINE)
     found = {path.name: imports.findall(path.read_text()) for path in (ROOT / "tests").rglob("*.py")}
     assert len(found) > 50 and {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """pytest collects them by their names alone, and refuses the second."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
