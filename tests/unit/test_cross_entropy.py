@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from torch import Tensor
 
-from warmup.tasks._cross_entropy import linear_cross_entropy
+from warmup.tasks._cross_entropy import linear_cross_entropies, linear_cross_entropy
 
 WIDTH = 16
 
@@ -48,6 +48,20 @@ def test_in_parts_the_bits_are_the_same_each_time() -> None:
         return loss, *torch.autograd.grad(loss, (states, weight))
 
     assert all(torch.equal(first, second) for first, second in zip(once(), once(), strict=True))
+
+
+@pytest.mark.parametrize("largest", [10**6, 1000])
+@pytest.mark.parametrize("arithmetic", [torch.float32, torch.bfloat16])
+def test_losses_of_positions_leave_the_mean_its_bits(largest: int, arithmetic: torch.dtype) -> None:
+    states, weight, targets = example(64, 101)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=arithmetic == torch.bfloat16), torch.no_grad():
+        expected = linear_cross_entropy(states, weight, targets, largest)
+        loss, each = linear_cross_entropies(states.view(8, 8, WIDTH), weight, targets.view(8, 8), largest)
+        alone = linear_cross_entropy(states[13:14], weight, targets[13:14])
+    assert torch.equal(loss, expected)
+    assert each.shape == (8, 8) and each.dtype == torch.float32
+    assert float(each.mean()) == pytest.approx(float(loss), rel=1e-6)
+    assert float(each[1, 5]) == pytest.approx(float(alone), rel=1e-5)
 
 
 def test_rows_that_align_the_vocabulary_are_no_choice_and_get_no_gradient() -> None:

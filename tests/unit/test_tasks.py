@@ -119,6 +119,34 @@ def test_forecast_error_is_measured_over_batch_horizon_and_channels(prepared: Pa
     assert float(task.measure(future + 2.0, future, loss)) == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_losses_of_examples_leave_the_batch_s_loss_its_bits_and_are_those_of_each_example_alone(
+    name: str, prepared: Path
+) -> None:
+    task = make(name, prepared)
+    _, targets = task.batch(seed=0, step=0)
+    draws = torch.Generator().manual_seed(0)
+    outputs: Any = {
+        "language": language.Scores(torch.randn(6, 12, 8, generator=draws), torch.randn(256, 8, generator=draws)),
+        "images": torch.randn(6, 4, generator=draws),
+        "series": torch.randn(targets.shape, generator=draws),
+    }[name]
+    loss, each = task.losses(outputs, targets)
+    assert torch.equal(loss, task.loss(outputs, targets))
+    for index in range(6):
+        part = slice(index, index + 1)
+        alone = outputs._replace(states=outputs.states[part]) if name == "language" else outputs[part]
+        assert float(each[index]) == pytest.approx(float(task.loss(alone, targets[part])), rel=1e-5)
+
+
+def test_images_stand_alone_and_windows_of_a_source_share_stretches_longer_than_their_targets(prepared: Path) -> None:
+    assert make("images", prepared).validation_stretches == 10
+    series, text = make("series", prepared, validation_examples=40), make("language", prepared, validation_examples=40)
+    rows = len(series.array("validation")) - 12, len(text.array("validation")) - 1
+    assert series.validation_stretches == min(40, rows[0] // 6) > 2
+    assert text.validation_stretches == min(40, rows[1] // 24) > 2
+
+
 def test_a_patch_that_does_not_divide_is_refused(prepared: Path) -> None:
     with pytest.raises(ConfigurationError, match="patch_size: 3 does not divide"):
         _ = make("images", prepared, patch_size=3).positions

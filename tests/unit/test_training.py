@@ -74,6 +74,35 @@ def test_a_run_leaves_its_files_and_nothing_else(
     assert summary["metric"]["name"] in evaluation.columns
 
 
+@pytest.mark.parametrize("task", ["language", "images", "series"])
+def test_losses_of_validation_examples_stay_with_the_best_validation_and_the_last_and_change_no_loss(
+    task: str, run_settings: Settings, prepared: Path, tmp_path: Path
+) -> None:
+    # a rate that makes the last validation worse than an earlier one
+    rising = run_settings(task=task, warmup="0", recipes={"adamw": {"peak_learning_rate": 30.0}})
+    folder = train(rising, prepared, tmp_path)
+    rows = polars.read_parquet(folder / "evaluation.parquet")
+    summary = json.loads((folder / "summary.json").read_text())
+    kept = rows.filter(polars.col("example_losses").is_not_null())
+    assert kept["step"].to_list() == [summary["best_step"], rows["step"][-1]]
+    assert kept.schema["example_losses"] == polars.List(polars.Float32)
+    examples = summary["validation_examples"]
+    assert kept["example_losses"].list.len().to_list() == [examples] * 2
+    means = kept["example_losses"].list.eval(polars.element().cast(polars.Float64)).list.mean()
+    assert means.to_list() == pytest.approx(kept["loss"].to_list(), rel=1e-6)
+    stretches = summary["validation_stretches"]
+    assert 2 <= stretches <= examples and rows["loss_error"].min() > 0
+    if task == "images":
+        spread = kept["example_losses"].list.eval(polars.element().cast(polars.Float64)).list.std()
+        assert kept["loss_error"].to_list() == pytest.approx((spread / examples**0.5).to_list())
+    assert [summary["best_validation_error"], summary["final_validation_error"]] == kept["loss_error"].to_list()
+    untrained = start(rising, prepared)
+    untrained.model.eval()
+    with torch.no_grad():
+        parts = [(untrained.task.loss(untrained.model(x), y).double() * len(x)) for x, y in untrained.task.validation()]
+    assert rows["loss"][0] == float(torch.stack(parts).sum()) / examples
+
+
 def test_recorded_norms_are_those_of_the_gradients(run_settings: Settings, prepared: Path) -> None:
     ours = start(run_settings(), prepared)
     inputs, targets = ours.task.batch(ours.seed, 0)

@@ -33,19 +33,40 @@ def linear_cross_entropy(states: Tensor, weight: Tensor, targets: Tensor, larges
     states, targets = states.flatten(0, -2), targets.flatten()
     if targets.numel() * len(weight) <= largest:
         return functional.cross_entropy(functional.linear(states, weight).float(), targets)
+    return _in_parts(states, weight, targets, largest, None)
+
+
+@torch.no_grad()
+def linear_cross_entropies(
+    states: Tensor, weight: Tensor, targets: Tensor, largest: int = LARGEST_PART
+) -> tuple[Tensor, Tensor]:
+    """(what linear_cross_entropy gives, to the last bit, the loss of each position [...] float32); no gradients."""
+    shape, states, targets = targets.shape, states.flatten(0, -2), targets.flatten()
+    if targets.numel() * len(weight) <= largest:
+        # cross_entropy in its two steps, of which the first serves both results
+        log_probabilities = functional.log_softmax(functional.linear(states, weight).float(), dim=1)
+        each = -log_probabilities.gather(1, targets[:, None])
+        return functional.nll_loss(log_probabilities, targets), each.view(shape)
+    each = torch.empty(len(targets), device=states.device)
+    return _in_parts(states, weight, targets, largest, each), each.view(shape)
+
+
+def _in_parts(states: Tensor, weight: Tensor, targets: Tensor, largest: int, each: Tensor | None) -> Tensor:
     kind = states.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
     positions = max(1, largest // len(weight))
-    loss: Tensor = _InParts.apply(states.to(dtype), weight, targets, positions, torch.is_grad_enabled())
+    loss: Tensor = _InParts.apply(states.to(dtype), weight, targets, positions, torch.is_grad_enabled(), each)
     return loss
 
 
 class _InParts(torch.autograd.Function):
     """(states [n, width] in the precision of the arithmetic, weight, targets [n], positions in a part, whether
-    gradients may be asked for) -> mean loss."""
+    gradients may be asked for, where to put each position's loss [n] or None) -> mean loss."""
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, positions: int, training: bool) -> Tensor:
+    def forward(
+        ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, positions: int, training: bool, each: Tensor | None
+    ) -> Tensor:
         vocabulary, width = weight.shape
         wanted = [training and bool(needed) for needed in ctx.needs_input_grad[:2]]
         head = states.new_zeros(-(-vocabulary // ALIGNED) * ALIGNED, width)
@@ -59,7 +80,10 @@ class _InParts(torch.autograd.Function):
                 logits = torch.mm(part, head.t()).float()
                 logits[:, vocabulary:] = -torch.inf
                 log_probabilities = torch.log_softmax(logits, dim=1)
-                total -= log_probabilities.gather(1, chosen).sum()
+                of_targets = log_probabilities.gather(1, chosen)
+                total -= of_targets.sum()
+                if each is not None:
+                    each[start : start + positions] = -of_targets[:, 0]
                 if not any(wanted):
                     continue
                 slopes = log_probabilities.exp_()
@@ -74,11 +98,12 @@ class _InParts(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, g_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
         g_states, g_weight = ctx.saved_tensors
         return (
             None if g_states is None else g_states * g_loss.to(g_states.dtype),
             None if g_weight is None else g_weight * g_loss,
+            None,
             None,
             None,
             None,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from warmup import stretches
 from warmup.random_streams import stream
 
 if TYPE_CHECKING:
@@ -60,12 +61,27 @@ class Task(ABC):
 
         Batches have the training size, or more where that is small: without a backward pass there is room.
         """
-        available = self.count("validation")
-        wanted = min(int(self.settings["validation_examples"]), available)
+        available, wanted = self.count("validation"), self.validation_examples
         chosen = np.linspace(0, available - 1, wanted).round().astype(np.int64)
         size = max(self.batch_size, VALIDATION_POSITIONS // self.positions)
         for start in range(0, wanted, size):
             yield self.examples("validation", chosen[start : start + size])
+
+    @property
+    def validation_examples(self) -> int:
+        """Number of validation examples: as many as asked for, or all there are."""
+        return min(int(self.settings["validation_examples"]), self.count("validation"))
+
+    @property
+    def validation_stretches(self) -> int:
+        """Number of consecutive stretches of them whose mean losses are nearly independent."""
+        rows = self.count("validation") + (self.target_rows or 1) - 1
+        return stretches.count(self.validation_examples, rows, self.target_rows)
+
+    @property
+    def target_rows(self) -> int | None:
+        """Rows of the source that an example's targets cover; None where examples share no rows."""
+        return None
 
     @property
     @abstractmethod
@@ -102,6 +118,10 @@ class Task(ABC):
     @abstractmethod
     def loss(self, outputs: Any, targets: Tensor) -> Tensor:
         """Mean loss of a batch (scalar) from what the output adapter made of it."""
+
+    @abstractmethod
+    def losses(self, outputs: Any, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """(what `loss` gives, to the last bit, mean loss of each example [batch] float32); without gradients."""
 
     @abstractmethod
     def measure(self, outputs: Any, targets: Tensor, loss: Tensor) -> Tensor:

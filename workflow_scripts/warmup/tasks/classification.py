@@ -73,6 +73,9 @@ class Task(_task.Task):
         """Cross-entropy of logits [batch, classes], nats."""
         return functional.cross_entropy(outputs.float(), targets)
 
+    def losses(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return self.loss(outputs, targets), functional.cross_entropy(outputs.float(), targets, reduction="none")
+
     def measure(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
         del loss
         return (outputs.argmax(-1) == targets).float().mean()

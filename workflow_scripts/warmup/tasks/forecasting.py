@@ -26,6 +26,10 @@ class Task(_task.Task):
         return int(self.settings["context"]) // self.patch_length
 
     @property
+    def target_rows(self) -> int:
+        return int(self.settings["horizon"])
+
+    @property
     def patch_length(self) -> int:
         """Rows that become one position."""
         context, length = int(self.settings["context"]), int(self.settings["patch_length"])
@@ -56,6 +60,10 @@ class Task(_task.Task):
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean squared error over batch, horizon and channels."""
         return functional.mse_loss(outputs.float(), targets)
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        each = functional.mse_loss(outputs.float(), targets, reduction="none")
+        return self.loss(outputs, targets), each.flatten(1).mean(1)
 
     def measure(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
         del loss

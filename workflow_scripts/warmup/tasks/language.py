@@ -26,6 +26,10 @@ class Task(_task.Task):
         return int(self.settings["sequence_length"])
 
     @property
+    def target_rows(self) -> int:
+        return self.positions
+
+    @property
     def vocabulary(self) -> int:
         return int(self.facts["vocabulary"]["size"])
 
@@ -51,6 +55,10 @@ class Task(_task.Task):
     def loss(self, outputs: "Scores", targets: Tensor) -> Tensor:
         """Cross-entropy, nats per token."""
         return _cross_entropy.linear_cross_entropy(outputs.states, outputs.weight, targets)
+
+    def losses(self, outputs: "Scores", targets: Tensor) -> tuple[Tensor, Tensor]:
+        loss, each = _cross_entropy.linear_cross_entropies(outputs.states, outputs.weight, targets)
+        return loss, each.mean(1)
 
     def measure(self, outputs: "Scores", targets: Tensor, loss: Tensor) -> Tensor:
         del outputs, targets

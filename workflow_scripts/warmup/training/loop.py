@@ -200,21 +200,24 @@ class Training:
         if modes[0] is not None:
             modes[0]()
         sums, count = torch.zeros(2, dtype=torch.float64, device=self.device), 0  # looked at once, after all batches
+        of_examples: list[Tensor] = []
         with torch.no_grad():
             for inputs, targets in self._validation():
                 with self.arithmetic():
                     outputs = self.forward(inputs)
-                    loss = self.task.loss(outputs, targets)
+                    loss, each = self.task.losses(outputs, targets)
                     both = torch.stack([loss, self.task.measure(outputs, targets, loss)])
                 sums += both.double() * len(inputs)
                 count += len(inputs)
+                of_examples.append(each)
         total, measured = sums.tolist()
         self.model.train()
         if modes[1] is not None:
             modes[1]()
         mean = total / count
         metric = self.task.metric_of(measured / count) if math.isfinite(measured) else math.nan
-        self.recorder.evaluations.append({"step": self.step, "loss": mean, self.task.metric: metric})
+        row = {"step": self.step, "loss": mean, self.task.metric: metric}
+        self.recorder.validated(row, torch.cat(of_examples).cpu(), self.task.validation_stretches)
         self.diverged = self.diverged or not math.isfinite(mean)
 
     def _validation(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -356,6 +359,8 @@ def _finish(training: Training, folder: Path, start: str) -> None:
         "warmup_steps": settings["warmup_steps"],
         "parameters": sum(parameter.numel() for _, parameter in roles.trained(training.model)),
         **recording.outcomes(recorder.evaluations, training.task.metric),
+        "validation_examples": training.task.validation_examples,
+        "validation_stretches": training.task.validation_stretches,
         "final_training_loss": recorder.final_training_loss(training.step),
         "settings": {key: value for key, value in settings.items() if key != "code"},
         "code": settings["code"],

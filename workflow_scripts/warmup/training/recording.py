@@ -14,7 +14,7 @@ import pyarrow
 import torch
 from torch import Tensor, nn
 
-from warmup import files
+from warmup import files, stretches
 from warmup.architectures import layers
 from warmup.training import columns
 
@@ -49,7 +49,7 @@ class Recorder:
         self.membership = membership.to(device)
         self.losses = torch.zeros(steps, device=device)
         self.squares = torch.zeros(steps, len(sizes), dtype=torch.float64, device=device)
-        self.evaluations: list[dict[str, float]] = []
+        self.evaluations: list[dict[str, Any]] = []
         self.probes: list[dict[str, Any]] = []
 
     def gradients(self) -> list[Tensor]:
@@ -70,6 +70,20 @@ class Recorder:
         norm = self.squares[step].sum().sqrt()
         factor = torch.clamp(largest / norm, max=1.0).float()
         torch._foreach_mul_(self.gradients(), factor)
+
+    def validated(self, row: Mapping[str, Any], losses: Tensor, parts: int) -> None:
+        """Keep the row of a validation, with the standard error of its loss over other examples of the source.
+
+        losses: of each example [examples] float32, on the host; they stay with the best validation so far and with the
+        last one. parts: stretches of examples that are nearly independent.
+        """
+        known = math.isfinite(row["loss"])
+        error = stretches.standard_error(losses.numpy(), parts) if known else math.nan
+        self.evaluations.append({**row, "loss_error": error, "example_losses": losses if known else None})
+        best = best_of(self.evaluations)
+        for earlier in self.evaluations[:-1]:
+            if earlier is not best:
+                earlier["example_losses"] = None
 
     def first_not_finite(self, start: int, stop: int) -> int | None:
         """First step of [start, stop) whose loss is NaN or infinite."""
@@ -108,10 +122,13 @@ class Recorder:
         return pyarrow.table({name: columns.numbers(values) for name, values in kept.items()}, metadata=metadata)
 
     def evaluation_table(self, metadata: Mapping[str, str]) -> pyarrow.Table:
-        """One row per validation: step (updates done), loss, the task's metric."""
-        kept = {name: np.array([row[name] for row in self.evaluations]) for name in self.evaluations[0]}
-        kept["step"] = kept["step"].astype(np.int32)
-        return pyarrow.table({name: columns.numbers(values) for name, values in kept.items()}, metadata=metadata)
+        """One row per validation: step (updates done), loss, the task's metric, loss_error, example_losses."""
+        kept = {name: [row[name] for row in self.evaluations] for name in self.evaluations[0]}
+        losses = [None if each is None else each.numpy() for each in kept.pop("example_losses")]
+        table = {name: columns.numbers(np.array(values)) for name, values in kept.items()}
+        table["step"] = columns.numbers(np.array(kept["step"], dtype=np.int32))
+        table["example_losses"] = columns.optional_lists(losses, np.float32)
+        return pyarrow.table(table, metadata=metadata)
 
     def attention_table(self, metadata: Mapping[str, str]) -> pyarrow.Table:
         """The probes' rows."""
@@ -125,16 +142,25 @@ class Recorder:
         return finite(float(self.losses[done - max(1, int(done * FINAL_SHARE)) : done].double().mean()))
 
 
-def outcomes(evaluations: Sequence[Mapping[str, float]], metric: str) -> dict[str, Any]:
-    """Initial, best and final validation loss and metric; null where a loss is not finite or there is none."""
+def best_of(evaluations: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The row with the smallest finite loss, the first of several; None if there is none."""
     usable = [row for row in evaluations if math.isfinite(row["loss"])]
-    best = min(usable, key=lambda row: row["loss"]) if usable else None
-    first, last = evaluations[0], evaluations[-1]
+    return min(usable, key=lambda row: float(row["loss"])) if usable else None
+
+
+def outcomes(evaluations: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:
+    """Initial, best and final validation loss and metric; null where a loss is not finite or there is none.
+
+    Of the best and the final loss also the standard error over other validation examples.
+    """
+    best, first, last = best_of(evaluations), evaluations[0], evaluations[-1]
     return {
         "initial_validation_loss": finite(first["loss"]),
         "best_validation_loss": best["loss"] if best else None,
+        "best_validation_error": finite(best["loss_error"]) if best else None,
         "best_step": int(best["step"]) if best else None,
         "final_validation_loss": finite(last["loss"]),
+        "final_validation_error": finite(last["loss_error"]),
         "metric": {"name": metric, "best": finite(best[metric]) if best else None, "final": finite(last[metric])},
     }
 
