@@ -33,9 +33,11 @@ so-far: env
 
 env: $(VENV)/.complete
 
-$(VENV)/.complete: requirements.lock
+# The command .venv/bin/warmup runs this checkout's package; jobs of any checkout still import their own (pyproject.toml).
+$(VENV)/.complete: requirements.lock pyproject.toml setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX) -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 # RWKV-4's operator for GPUs, for its test under Triton's interpreter: in a folder of its own, since transformers would

@@ -28,14 +28,15 @@ from transformers.models.auto import modeling_auto  # noqa: E402
 from warmup import probes  # noqa: E402
 from warmup.architectures import layers, model  # noqa: E402
 from warmup.architectures.small import small_settings  # noqa: E402
+from warmup.command.entry import text_task  # noqa: E402
 from warmup.config import configuration  # noqa: E402
 from warmup.cost import network as cost  # noqa: E402
 from warmup.errors import UserError  # noqa: E402
-from warmup.tasks import classification, language  # noqa: E402
+from warmup.tasks import classification  # noqa: E402
 from warmup.training import model_checks  # noqa: E402
 
 PAGE = DOCS / "model_types.md"
-WIDTH, DEPTH, POSITIONS, SIDE = 64, 2, 16, 32
+WIDTH, DEPTH, SIDE = 64, 2, 32
 SECONDS, BYTES = 120, 8 << 30
 """Limits of one type: time, and address space."""
 SIZES = {"batch_size": 2, "validation_examples": 2}
@@ -116,14 +117,6 @@ def probe(network: model.Model, task: Any) -> None:
     taken.before_update(0, batch)
     optimizer.step()
     taken.after_update(0, batch, optimizer, 1e-3)
-
-
-def text_task(folder: Path) -> language.Task:
-    """A language task of 256 tokens, made up."""
-    (folder / "data.json").write_text(json.dumps({"vocabulary": {"size": 256}}))
-    for part in ("train", "validation"):
-        np.save(folder / f"{part}.npy", np.arange(200, dtype=np.uint8))
-    return language.Task({"kind": "language", "sequence_length": POSITIONS, **SIZES}, folder)
 
 
 def image_task(folder: Path) -> classification.Task:

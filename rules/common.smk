@@ -6,11 +6,15 @@ from pathlib import Path
 REPOSITORY = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 sys.path.insert(0, str(REPOSITORY / "workflow_scripts"))
 
+from warmup import shipped
 from warmup.config import configuration, grid
 from warmup.cost import resources as estimates
 from warmup.errors import ConfigurationError
 from warmup.provenance import closure, differences, staleness, versions
 from warmup.training import checkpoint_folders
+
+if problem := shipped.shadow():
+    raise WorkflowError(problem)
 
 try:
     SETTINGS = configuration.effective(config)

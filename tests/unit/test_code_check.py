@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from warmup import shipped
 from warmup.errors import StaleResultError
 from warmup.job import refuse_changed_code, run_job
 from warmup.provenance import closure, code_state
@@ -15,7 +16,7 @@ from warmup.provenance import closure, code_state
 
 def job(code: dict[str, str]) -> Any:
     """What Snakemake hands to a script, as far as adapters look at it."""
-    return SimpleNamespace(params={"settings": {"code": code}}, log=[])
+    return SimpleNamespace(params={"settings": {"code": code}}, log=[], scriptdir=str(shipped.ROOT))
 
 
 def test_the_code_that_was_digested_is_run() -> None:

@@ -57,7 +57,12 @@ class Params(dict[str, Any]):
 
 def run(script: str, tmp_path: Path, given: Named, made: Named, settings: dict[str, Any]) -> None:
     job = SimpleNamespace(
-        input=given, output=made, params=Params(settings=settings), log=[str(tmp_path / "log")], threads=1
+        input=given,
+        output=made,
+        params=Params(settings=settings),
+        log=[str(tmp_path / "log")],
+        threads=1,
+        scriptdir=str(SCRIPTS),
     )
     runpy.run_path(str(SCRIPTS / f"{script}.py"), init_globals={"snakemake": job})
 

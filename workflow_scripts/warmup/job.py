@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from warmup.errors import StaleResultError, UserError
+from warmup import shipped
+from warmup.errors import EnvironmentProblemError, StaleResultError, UserError
 from warmup.provenance import code_state
 
 FORMAT = "%(asctime)s %(message)s"
@@ -23,6 +24,7 @@ def run_job(main: Callable[[Any], None], job: Any) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
     with reported(log):
+        refuse_other_package(job)
         refuse_changed_code(job)
         main(job)
 
@@ -42,6 +44,13 @@ def reported(log: Path | None) -> Iterator[None]:
     except Exception:
         logging.getLogger("warmup").exception("this is a fault of the workflow, not of your configuration:")
         sys.exit(1)
+
+
+def refuse_other_package(job: Any) -> None:
+    """Raise EnvironmentProblemError if this package is not the one beside the job's script."""
+    problem = shipped.shadowed(job.scriptdir)
+    if problem:
+        raise EnvironmentProblemError(problem)
 
 
 def refuse_changed_code(job: Any) -> None:

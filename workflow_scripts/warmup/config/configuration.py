@@ -9,16 +9,16 @@ import difflib
 import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import yaml
 
+from warmup import shipped
 from warmup.config import feasibility
 from warmup.errors import ConfigurationError
 
-SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
+SCHEMAS = shipped.STUDY / "schemas"
 ROOT_SCHEMA = "config.schema.yaml"
 NOT_IN_A_SCALE = ("scale", "study", "scales")
 

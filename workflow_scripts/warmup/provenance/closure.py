@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from warmup import shipped
 from warmup.errors import ConfigurationError, UserError
 from warmup.provenance.differences import differences, fingerprint
 from warmup.provenance.imports import Chosen, Doubt
@@ -34,8 +35,8 @@ __all__ = [
     "versions",
 ]
 
-ROOT = Path(__file__).resolve().parents[2]
-"""The folder of the rules' scripts, from which modules are imported."""
+ROOT = shipped.ROOT
+"""The folder from which modules are imported; the rules' scripts, in a checkout."""
 
 
 def code(script: str | Path, choices: Mapping[str, Sequence[str]] = {}) -> dict[str, str]:
@@ -60,7 +61,7 @@ def meanings() -> dict[str, str]:
     """Digest that `code` gives each file under the scripts' folder by now, keyed as there; none if it is no Python."""
     modules = {path: module for module, path in _sources(ROOT).items()}
     found: dict[str, str] = {}
-    for path in sorted(ROOT.rglob("*")):
+    for path in sorted(_own(ROOT).rglob("*")):
         if path in modules:
             with suppress(UserError):  # no Python at the moment: whatever uses it has changed
                 found[path.relative_to(ROOT).as_posix()] = source(path, modules[path]).digest()
@@ -101,11 +102,16 @@ def _frozen(choices: Mapping[str, Sequence[str]]) -> tuple[tuple[str, tuple[str,
     return tuple((package, tuple(sorted(set(names)))) for package, names in sorted(choices.items()))
 
 
+def _own(root: Path) -> Path:
+    """The part of an import root that is this repository's."""
+    return shipped.CODE if root == shipped.ROOT else root
+
+
 @cache
 def _sources(root: Path) -> dict[str, Path]:
     """Every module under `root` by its dotted name; a package is its __init__.py."""
     found: dict[str, Path] = {}
-    for file in sorted(root.rglob("*.py")):
+    for file in sorted(_own(root).rglob("*.py")):
         parts = file.relative_to(root).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
     return found

@@ -12,8 +12,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-"""The folder of the rules' scripts."""
+from warmup import shipped
+
+ROOT = shipped.ROOT
+"""The folder of the rules' scripts; paths of code are relative to it."""
 
 KEPT = Path(".snakemake") / "warmup-meanings.json"
 """Relative to the folder Snakemake works in: the meanings of the last state that a job asked about."""
@@ -22,7 +24,7 @@ KEPT = Path(".snakemake") / "warmup-meanings.json"
 def state() -> str:
     """SHA-256 over path and bytes of every file of the code, in a few milliseconds."""
     digest = hashlib.sha256()
-    for folder, folders, names in os.walk(ROOT):
+    for folder, folders, names in os.walk(shipped.CODE):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
         for name in sorted(names):
             path = os.path.join(folder, name)  # noqa: PTH118  (three times faster than pathlib over 200 files)

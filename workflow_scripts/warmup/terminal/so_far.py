@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
+from warmup import shipped
 from warmup.config import configuration, grid
 from warmup.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[3]
 ANSWERS = ("answer.txt", "answer.rst", "answers.rst")
 """Files of a study that may hold its answer, the best form for a terminal first."""
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     """Print what is asked for; 1 if the configuration cannot be read."""
     chosen = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     try:
-        settings = configuration.effective({**yaml.safe_load((ROOT / "config.yaml").read_text()), **chosen})
+        settings = configuration.effective({**yaml.safe_load((shipped.STUDY / "config.yaml").read_text()), **chosen})
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
