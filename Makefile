@@ -12,7 +12,7 @@ TERMINAL := PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.terminal
 
 COMPARE = PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.provenance.compare
 
-.PHONY: all so-far env test test-fast test-slow check benchmark simulations docs census why compare checkpoints clean-checkpoints
+.PHONY: all so-far env test test-fast test-slow check benchmark simulations docs census pilot why compare checkpoints clean-checkpoints
 .DEFAULT_GOAL := all
 
 # A page that fails stops no training (--keep-going); the report shows what exists and says what does not, and why.
@@ -84,6 +84,10 @@ simulations: env
 # Pages made from what they describe: docs/configuration.md, docs/tables.md, the map in docs/architecture.md
 docs: env
 	$(BIN)/python docs/generate.py
+
+# How the laptop's rates, steps and batch were chosen, again: docs/pilot.md (half an hour)
+pilot: env
+	$(BIN)/python benchmarks/pilot.py --cores $(CORES)
 
 # docs/model_types.md: every backbone of transformers, tried (some minutes)
 census: env

@@ -61,6 +61,19 @@ def warmup_steps(warmup: float, steps: int) -> int:
     return int(float(warmup) * steps + 0.5)
 
 
+def of_recipe(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The settings as trainings of this recipe see them: its own steps and batch sizes in place of those of all."""
+    recipe = settings["recipes"][name]
+    if recipe["steps"] is None and not recipe["batch_sizes"]:
+        return settings
+    tasks = {
+        task: {**entry, "batch_size": recipe["batch_sizes"].get(task, entry["batch_size"])}
+        for task, entry in settings["tasks"].items()
+    }
+    steps = recipe["steps"] or settings["training"]["steps"]
+    return {**settings, "tasks": tasks, "training": {**settings["training"], "steps": steps}}
+
+
 def study_architectures(settings: Mapping[str, Any], selection: Mapping[str, Any]) -> list[str]:
     """Names a selection takes: those it lists, or all with role study or validate."""
     everyone = [name for name, entry in settings["architectures"].items() if entry["role"] in ("study", "validate")]
@@ -156,10 +169,19 @@ def _training(settings: Mapping[str, Any]) -> Iterator[str]:
             if name not in settings["tasks"]:
                 yield _unknown(f"architectures.{architecture}.micro_batch", name, settings["tasks"])
             given[f"architectures.{architecture}.micro_batch.{name}"] = (name, micro)
+    batches = {(f"tasks.{name}.batch_size", name): entry["batch_size"] for name, entry in settings["tasks"].items()}
+    for recipe, entry in settings["recipes"].items():
+        for name, size in entry["batch_sizes"].items():
+            if name not in settings["tasks"]:
+                yield _unknown(f"recipes.{recipe}.batch_sizes", name, settings["tasks"])
+            batches[f"recipes.{recipe}.batch_sizes.{name}", name] = size
+        if entry["steps"] is not None and training["evaluations"] > entry["steps"]:
+            own = f"recipes.{recipe}.steps ({entry['steps']})"
+            yield f"training.evaluations: {training['evaluations']} are more than {own}"
     for key, (name, micro) in given.items():
-        batch = settings["tasks"][name]["batch_size"] if name in settings["tasks"] else 0
-        if micro is not None and batch % micro:
-            yield f"{key}: {micro} does not divide tasks.{name}.batch_size ({batch})"
+        for (where, of), batch in batches.items():
+            if of == name and micro is not None and batch % micro:
+                yield f"{key}: {micro} does not divide {where} ({batch})"
 
 
 def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:
@@ -274,20 +296,12 @@ def _combinations(settings: Mapping[str, Any]) -> Iterator[str]:
     count = sum(_size(settings, selection) for selection in study["selections"])
     if count > MOST_RUNS:
         yield f"seeds: study {settings['study']!r} would have {count:,} runs; at most {MOST_RUNS:,} can be planned"
-    steps = settings["training"]["steps"]
     for number, selection in enumerate(study["selections"]):
         own = f"studies.{settings['study']}.selections.{number}"
         warmups = selection.get("warmups", settings["warmups"])
         key = f"{own}.warmups" if "warmups" in selection else "warmups"
-        arms: dict[int, float] = {}
-        for warmup in warmups:
-            rounded = warmup_steps(warmup, steps)
-            if rounded in arms:
-                both = f"{arms[rounded]:g} and {warmup:g}"
-                yield f"{key}: {both} are both {rounded} of {steps} steps; drop one or raise training.steps"
-            arms[rounded] = warmup
-            if rounded >= steps:
-                yield f"{key}: {warmup:g} warms up for all {steps} steps; leave at least one for the decay"
+        for steps, given in lengths(settings, selection).items():
+            yield from _arms(key, warmups, steps, given)
         for task_name in selection.get("tasks", settings["tasks"]):
             task = settings["tasks"][task_name]
             for architecture_name in study_architectures(settings, selection):
@@ -306,6 +320,27 @@ def _combinations(settings: Mapping[str, Any]) -> Iterator[str]:
                         f"architectures.{architecture_name}.settings.{longest[0]}: {longest[1]} positions are fewer "
                         f"than the {positions} of task {task_name!r}; raise it to {positions}"
                     )
+
+
+def lengths(settings: Mapping[str, Any], selection: Mapping[str, Any]) -> dict[int, str]:
+    """Steps of a selection's trainings, each with the key that gives them."""
+    found = {}
+    for name in selection["recipes"]:
+        own = settings["recipes"].get(name, {}).get("steps")
+        found[own or settings["training"]["steps"]] = f"recipes.{name}.steps" if own else "training.steps"
+    return found
+
+
+def _arms(key: str, warmups: Iterable[float], steps: int, given: str) -> Iterator[str]:
+    arms: dict[int, float] = {}
+    for warmup in warmups:
+        rounded = warmup_steps(warmup, steps)
+        if rounded in arms:
+            both = f"{arms[rounded]:g} and {warmup:g}"
+            yield f"{key}: {both} are both {rounded} of {steps} steps; drop one or raise {given}"
+        arms[rounded] = warmup
+        if rounded >= steps:
+            yield f"{key}: {warmup:g} warms up for all {steps} steps; leave at least one for the decay"
 
 
 def _size(settings: Mapping[str, Any], selection: Mapping[str, Any]) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from warmup.architectures import families, starts
-from warmup.config.feasibility import arms_are_warmups, micro_batch, study_architectures, warmup_steps
+from warmup.config.feasibility import arms_are_warmups, micro_batch, of_recipe, study_architectures, warmup_steps
 
 if TYPE_CHECKING:
     from warmup.settings import RunSettings
@@ -24,8 +24,8 @@ among those of `training`."""
 RUN_FILES = ("log.parquet", "evaluation.parquet", "attention.parquet", "summary.json", "resources.json")
 
 
-RATES = ("peak_learning_rate", "peak_learning_rates")
-"""Keys of a recipe that decide a run's peak rate together (`peak_learning_rate`)."""
+OF_A_RUN = ("peak_learning_rate", "peak_learning_rates", "steps", "batch_sizes")
+"""Keys of a recipe that are resolved in each run's settings (`peak_learning_rate`, `feasibility.of_recipe`)."""
 
 
 class Run(NamedTuple):
@@ -125,6 +125,7 @@ def data_settings(settings: Mapping[str, Any], task: str) -> dict[str, Any]:
 
 def run_settings(settings: Mapping[str, Any], run: Run) -> RunSettings:
     """Everything in the configuration that decides a training; builtins only."""
+    data, settings = data_settings(settings, run.task), of_recipe(settings, run.recipe)
     training = {key: value for key, value in settings["training"].items() if key not in OPERATION}
     training["micro_batch"] = micro_batch(settings, run.architecture, run.task)
     steps = training["steps"]
@@ -139,7 +140,7 @@ def run_settings(settings: Mapping[str, Any], run: Run) -> RunSettings:
             "coordinates": {"scale": settings["scale"], **run._asdict()},
             "architecture": architecture,
             "task": task,
-            "data": data_settings(settings, run.task),
+            "data": data,
             "recipe": recipe,
             "training": training,
             "probes": settings["probes"],
@@ -159,13 +160,13 @@ def peak_learning_rate(settings: Mapping[str, Any], run: Run) -> float:
 
 def _recipe(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
     """What of a recipe is the same for every architecture and task."""
-    return {key: value for key, value in settings["recipes"][name].items() if key not in ("label", *RATES)}
+    return {key: value for key, value in settings["recipes"][name].items() if key not in ("label", *OF_A_RUN)}
 
 
 def models_settings(settings: Mapping[str, Any], runs: list[Run]) -> dict[str, Any]:
     """What the check of the models of `runs` depends on: each architecture, task and recipe that occurs, and steps."""
-    steps = settings["training"]["steps"]
     used = {axis: dict.fromkeys(getattr(run, axis) for run in runs) for axis in ("architecture", "task", "recipe")}
+    steps = {name: of_recipe(settings, name)["training"]["steps"] for name in used["recipe"]}
     return {
         "cells": [list(cell) for cell in dict.fromkeys((run.architecture, run.task, run.recipe) for run in runs)],
         "architectures": {
@@ -179,7 +180,7 @@ def models_settings(settings: Mapping[str, Any], runs: list[Run]) -> dict[str, A
         },
         "steps": steps,
         "warmup_steps": {
-            name: sorted({warmup_steps(float(run.warmup), steps) for run in runs if run.recipe == name})
+            name: sorted({warmup_steps(float(run.warmup), steps[name]) for run in runs if run.recipe == name})
             for name in used["recipe"]
         },
     }

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from warmup.config.feasibility import micro_batch
+from warmup.config.feasibility import micro_batch, of_recipe
 from warmup.errors import ConfigurationError
 
 TRAINED = 3
@@ -89,22 +89,27 @@ def rows(
     settings: Mapping[str, Any],
     runs: Iterable[Any],
     networks: Mapping[tuple[str, str], Any],
-    steps: Mapping[tuple[str, str], list[Any]],
+    steps: Mapping[tuple[str, str, int], list[Any]],
     notes: Mapping[tuple[str, str], str],
 ) -> list[Row]:
     """A row for each cell of `runs` (grid.Run).
 
-    networks: {(architecture, task): network.Network}; steps: of the same, the step as configured (step.Step), then of
-    ever smaller micro-batches until one fits (`fits`); notes: of the same, what was guessed.
+    networks: {(architecture, task): network.Network}; steps: by `step_key`, the step as configured (step.Step), then of
+    ever smaller micro-batches until one fits (`fits`); notes: as networks, what was guessed.
     """
     counts: dict[tuple[str, str, str], int] = {}
     for run in runs:
         cell = (run.architecture, run.task, run.recipe)
         counts[cell] = counts.get(cell, 0) + 1
     return [
-        _row(settings, cell, count, networks[cell[:2]], steps[cell[:2]], notes.get(cell[:2], ""))
+        _row(settings, cell, count, networks[cell[:2]], steps[step_key(settings, *cell)], notes.get(cell[:2], ""))
         for cell, count in counts.items()
     ]
+
+
+def step_key(settings: Mapping[str, Any], architecture: str, task: str, recipe: str) -> tuple[str, str, int]:
+    """What tells the steps of cells apart: architecture, task, examples per update."""
+    return architecture, task, int(of_recipe(settings, recipe)["tasks"][task]["batch_size"])
 
 
 def part(settings: Mapping[str, Any], architecture: str, task: str) -> int:
@@ -157,6 +162,7 @@ def _row(
     settings: Mapping[str, Any], cell: tuple[str, str, str], runs: int, network: Any, steps: list[Any], note: str
 ) -> Row:
     architecture, task, recipe = cell
+    settings = of_recipe(settings, recipe)
     training, entry, where = settings["training"], settings["tasks"][task], device(settings)
     count, batch = training["steps"], entry["batch_size"]
     step = steps[0]

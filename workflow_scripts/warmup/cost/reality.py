@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from warmup.config.feasibility import of_recipe
 from warmup.cost.bill import Row, device
 
 
@@ -47,7 +48,7 @@ def compare(
             continue
         seconds = median(entry["seconds"] for entry in facts)
         peaks = [entry["peak_gpu_memory_mb"] for entry in facts if entry["peak_gpu_memory_mb"] is not None]
-        steps = settings["training"]["steps"]
+        steps = of_recipe(settings, row.recipe)["training"]["steps"]
         found.append(
             Measured(
                 architecture=row.architecture,

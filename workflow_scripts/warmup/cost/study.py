@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup import files, registry
+from warmup.config.feasibility import of_recipe
 from warmup.config.grid import Run
 from warmup.cost import bill, expected_data, network, step
 from warmup.errors import ConfigurationError
@@ -25,12 +26,14 @@ def reckon(choices: Mapping[str, Any]) -> tuple[list[bill.Row], bill.Totals]:
     """Rows and totals. Raises ConfigurationError, naming the key, for a network that cannot be built."""
     settings, runs = choices["settings"], [Run(*run) for run in choices["runs"]]
     networks, steps, notes = {}, {}, {}
-    for architecture, task in dict.fromkeys((run.architecture, run.task) for run in runs):
-        entry, built = settings["tasks"][task], settings["architectures"][architecture]
+    cells = {bill.step_key(settings, *run[:3]): run.recipe for run in runs}
+    for (architecture, task, batch), recipe in cells.items():
+        local = of_recipe(settings, recipe)
+        entry, built = local["tasks"][task], settings["architectures"][architecture]
         with expected_data.folder(entry, Path(choices["data"][task])) as (folder, note):
             try:
                 networks[architecture, task] = network.measure(built, entry, folder)
-                steps[architecture, task] = _steps(choices, architecture, task, folder)
+                steps[architecture, task, batch] = _steps({**choices, "settings": local}, architecture, task, folder)
             except ConfigurationError as error:
                 raise ConfigurationError(f"architectures.{architecture}.{error} (task {task})") from error
             except Exception as error:  # whatever transformers' code may raise without values to look at
@@ -38,11 +41,11 @@ def reckon(choices: Mapping[str, Any]) -> tuple[list[bill.Row], bill.Totals]:
                     f"its step cannot run without memory ({type(error).__name__}), so memory and time are too small"
                 )
                 note = "; ".join(filter(None, [note, reason]))
-                counted, size = networks[architecture, task], bill.part(settings, architecture, task)
+                counted, size = networks[architecture, task], bill.part(local, architecture, task)
                 flops = float(bill.TRAINED * counted.matrix_flops * size)
                 precision = settings["training"]["precision"]
                 least = step.of_products_alone(counted.parameters, flops, size, precision)
-                steps[architecture, task] = [least]
+                steps[architecture, task, batch] = [least]
         notes[architecture, task] = note
     rows = bill.rows(settings, runs, networks, steps, notes)
     return rows, bill.totals(settings, rows)

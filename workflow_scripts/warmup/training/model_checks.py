@@ -154,7 +154,7 @@ def _recipe(settings: Mapping[str, Any], name: str) -> None:
     """Build the schedules and the optimiser of a recipe once, so that a wrong option is found now."""
     recipe = settings["recipes"][name]
     for warmed in settings["warmup_steps"][name]:
-        schedules.learning_rates(recipe, settings["steps"], warmed)
+        schedules.learning_rates(recipe, settings["steps"][name], warmed)
     weight = torch.nn.Parameter(torch.ones(2, 2))
     group = {"params": [weight], "names": ["weight"], "role": roles.MATRIX, "attention_qk": False, "weight_decay": 0.0}
     registry.load("optimizers", recipe["optimizer"]).create([group], recipe)
