@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from warmup.config import configuration, feasibility, grid
+from warmup.errors import ConfigurationError
 
 
 def test_the_paper_scale_is_four_architectures_seven_warmups_three_tasks_ten_seeds(config: dict[str, Any]) -> None:
@@ -186,3 +187,47 @@ def test_choices_name_the_modules_a_run_uses(tiny: dict[str, Any]) -> None:
     assert choices["tasks"] == ["forecasting"]
     assert choices["schedules"] == ["wsd"]
     assert choices["optimizers"] == ["adamw"]
+
+
+OWN_LENGTH = """
+recipes:
+  adamw: {}
+  long: {based_on: adamw, steps: 60, batch_sizes: {language: 8}}
+studies: {one: {selections: [{recipes: [adamw, long]}]}}
+study: one
+"""
+
+
+def test_a_recipe_of_its_own_length_and_batch_changes_its_own_runs_alone(tiny_config: dict[str, Any]) -> None:
+    before = configuration.effective(tiny_config)
+    after = configuration.effective(configuration.merge(tiny_config, yaml.safe_load(OWN_LENGTH)))
+    old = {run: grid.run_settings(before, run) for run in grid.runs(before)}
+    new = {run: grid.run_settings(after, run) for run in grid.runs(after)}
+    assert all(new[run] == settings for run, settings in old.items())
+    longer = {run: settings for run, settings in new.items() if run.recipe == "long"}
+    assert len(longer) == len(old)
+    for run, settings in longer.items():
+        twin = old[run._replace(recipe="adamw")]
+        assert settings["training"] == {**twin["training"], "steps": 60}
+        assert settings["warmup_steps"] == feasibility.warmup_steps(float(run.warmup), 60)
+        assert settings["data"] == twin["data"]  # no data are prepared again
+        assert settings["task"]["batch_size"] == (8 if run.task == "language" else twin["task"]["batch_size"])
+        assert not {"steps", "batch_sizes"} & set(settings["recipe"])
+    assert grid.models_settings(after, list(new))["steps"]["long"] == 60
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"steps": 10}, "warms up for all 10 steps; leave at least one for the decay"),
+        ({"batch_sizes": {"langage": 4}}, r"recipes.own.batch_sizes: 'langage' is not known \(did you mean language"),
+        ({"steps": 1}, r"training.evaluations: .* are more than recipes.own.steps \(1\)"),
+    ],
+)
+def test_a_length_or_batch_that_cannot_be_is_told_when_planning(
+    tiny_config: dict[str, Any], entry: dict[str, Any], told: str
+) -> None:
+    own = {"recipes": {"own": {"based_on": "adamw", **entry}}, "study": "one"}
+    own |= {"studies": {"one": {"selections": [{"recipes": ["own"], "warmups": [0, 0.96]}]}}}
+    with pytest.raises(ConfigurationError, match=told):
+        configuration.effective(configuration.merge(tiny_config, own))
