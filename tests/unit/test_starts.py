@@ -6,62 +6,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import starting
 import torch
-from numpy.typing import NDArray
 from scipy import stats
+from starting import CHANCE, PAPER_WIDTH, SMALL, entry, follows, normal, sizes, started, step_sizes, uniform
 
 from warmup import registry
-from warmup.architectures import model, roles, starts
+from warmup.architectures import model, starts
 from warmup.architectures.starts import _laws, _place
 from warmup.config import configuration, grid
 from warmup.errors import ConfigurationError
-from warmup.tasks import classification, forecasting, language
 
-CHANCE = 1e-6
-"""A right start is refused once in a million looks at a parameter."""
 FAMILIES = ["gpt2", "mamba", "jamba", "rwkv", "vit", "swin"]
-SIZES: dict[str, dict[str, Any]] = {
-    "mamba2": {
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "num_heads": 16,
-        "head_dim": 8,
-        "state_size": 16,
-        "n_groups": 1,
-    },
-    "falcon_mamba": {"hidden_size": 64, "num_hidden_layers": 2, "state_size": 16},
-    "llama": {
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-    },
-}
+SIZED = ["mamba2", "falcon_mamba", "llama"]
 
 
 @pytest.fixture(scope="module")
 def tasks(prepared: Path) -> dict[str, Any]:
-    sizes = {"batch_size": 3, "validation_examples": 6}
-    return {
-        "language": language.Task({"kind": "language", "sequence_length": 12, **sizes}, prepared / "language"),
-        "images": classification.Task({"kind": "classification", "patch_size": 4, **sizes}, prepared / "images"),
-        "series": forecasting.Task(
-            {"kind": "forecasting", "context": 12, "horizon": 3, "patch_length": 3, **sizes}, prepared / "series"
-        ),
-    }
-
-
-def entry(model_type: str, settings: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    pixels = model_type in ("vit", "swin")
-    base = {"model_type": model_type, "input": "pixels" if pixels else "embeddings", "tied_head": True}
-    return {**base, "settings": settings, "interventions": {}, "initialisation": "authors", **changes}
-
-
-def started(model_type: str, settings: dict[str, Any], tasks: dict[str, Any], seed: int = 0, **changes: Any) -> Any:
-    task = tasks["images" if model_type in ("vit", "swin") else changes.pop("task", "language")]
-    network = model.build(entry(model_type, settings, **changes), task, seed)
-    return {name: parameter.detach() for name, parameter in roles.trained(network)}
+    return starting.tasks(prepared)
 
 
 def laptop(config: dict[str, Any], name: str) -> dict[str, Any]:
@@ -83,36 +45,6 @@ def paper(config: dict[str, Any], name: str) -> dict[str, Any]:
 @pytest.fixture(params=["laptop", "paper"])
 def size(request: pytest.FixtureRequest) -> Any:
     return laptop if request.param == "laptop" else paper
-
-
-def normal(values: torch.Tensor, deviation: float) -> None:
-    """`values` look like independent draws of N(0, deviation^2)."""
-    follows(values, stats.norm(scale=deviation).cdf)
-    assert_moments(values, deviation)
-
-
-def uniform(values: torch.Tensor, bound: float) -> None:
-    assert float(values.abs().max()) <= bound * (1 + 1e-6)
-    follows(values, stats.uniform(-bound, 2 * bound).cdf)
-    assert_moments(values, bound / math.sqrt(3))
-
-
-def follows(values: torch.Tensor, cumulative: Any) -> None:
-    flat: NDArray[Any] = values.double().flatten().numpy()
-    assert stats.kstest(flat, cumulative).pvalue > CHANCE
-
-
-def assert_moments(values: torch.Tensor, deviation: float) -> None:
-    count = values.numel()
-    assert abs(float(values.mean())) < 6 * deviation / math.sqrt(count)
-    assert abs(float(values.std()) / deviation - 1) < 6 / math.sqrt(count)
-
-
-def step_sizes(bias: torch.Tensor) -> None:
-    """softplus(bias) log-uniform in [0.001, 0.1]."""
-    steps = np.log1p(np.exp(bias.double().numpy()))
-    assert steps.min() >= 0.001 * (1 - 1e-4) and steps.max() <= 0.1 * (1 + 1e-4)
-    assert stats.kstest(np.log(steps), stats.uniform(math.log(0.001), math.log(100)).cdf).pvalue > CHANCE
 
 
 def test_gpt2_starts_normal_with_smaller_positions_and_residual_projections(
@@ -157,21 +89,25 @@ def test_mamba_starts_as_torch_with_its_own_step_sizes_and_states(
         check_mamba_mixer(weights, f"backbone.layers.{layer}.mixer", branches=2)
 
 
-def test_falcon_mamba_starts_as_mamba(tasks: dict[str, Any]) -> None:
-    weights = started("falcon_mamba", SIZES["falcon_mamba"], tasks)
+@pytest.mark.parametrize("width", [SMALL, PAPER_WIDTH])
+def test_falcon_mamba_starts_as_mamba(width: int, tasks: dict[str, Any]) -> None:
+    weights = started("falcon_mamba", sizes("falcon_mamba", width), tasks)
     check_mamba_mixer(weights, "backbone.layers.1.mixer", branches=2)
 
 
-def test_mamba2_draws_decay_rates_and_step_sizes_per_head(tasks: dict[str, Any]) -> None:
-    settings = {**SIZES["mamba2"], "num_heads": 256, "head_dim": 1, "expand": 4}
+@pytest.mark.parametrize("width", [SMALL, PAPER_WIDTH])
+def test_mamba2_draws_decay_rates_and_step_sizes_per_head(width: int, tasks: dict[str, Any]) -> None:
+    settings = {**sizes("mamba2", width), "num_heads": 4 * width, "head_dim": 1, "expand": 4}
     weights = started("mamba2", settings, tasks)
     mixer = "backbone.layers.0.mixer"
-    rates = weights[f"{mixer}.A_log"].double().exp().numpy()
-    assert rates.min() >= 1 and rates.max() <= 16
-    assert stats.kstest(rates, stats.uniform(1, 15).cdf).pvalue > CHANCE
+    starting.rates(weights[f"{mixer}.A_log"], 1, 16)
     step_sizes(weights[f"{mixer}.dt_bias"])
-    uniform(weights[f"{mixer}.in_proj.weight"], 1 / math.sqrt(64))
-    uniform(weights[f"{mixer}.out_proj.weight"], 1 / math.sqrt(256 * 2))
+    uniform(weights[f"{mixer}.in_proj.weight"], 1 / math.sqrt(width))
+    uniform(weights[f"{mixer}.conv1d.weight"], 1 / math.sqrt(4))
+    uniform(weights[f"{mixer}.conv1d.bias"], 1 / math.sqrt(4))
+    uniform(weights[f"{mixer}.out_proj.weight"], 1 / math.sqrt(4 * width * 2))
+    assert bool((weights[f"{mixer}.D"] == 1).all()) and bool((weights[f"{mixer}.norm.weight"] == 1).all())
+    normal(weights["input_adapter.tokens.weight"], 0.02)
 
 
 def test_jamba_starts_its_mamba_layers_as_mamba_and_the_rest_with_the_released_range(
@@ -247,11 +183,12 @@ def test_swin_draws_its_tables_of_positions_and_leaves_its_patches_to_torch(
     assert not weights["output_adapter.projection.bias"].any()
 
 
+@pytest.mark.parametrize("width", [SMALL, PAPER_WIDTH])
 @pytest.mark.parametrize("tied", [True, False])
-def test_llama_scales_residual_projections_by_depth(tied: bool, tasks: dict[str, Any]) -> None:
-    weights = started("llama", SIZES["llama"], tasks, tied_head=tied)
+def test_llama_scales_residual_projections_by_depth(tied: bool, width: int, tasks: dict[str, Any]) -> None:
+    weights = started("llama", sizes("llama", width), tasks, tied_head=tied)
     head = weights["input_adapter.tokens.weight" if tied else "output_adapter.weight"]
-    follows(head, stats.truncnorm(-3, 3, scale=1 / 8).cdf)
+    follows(head, stats.truncnorm(-3, 3, scale=1 / math.sqrt(width)).cdf)
     if not tied:
         normal(weights["input_adapter.tokens.weight"], 1.0)
     for layer in range(2):
@@ -261,7 +198,7 @@ def test_llama_scales_residual_projections_by_depth(tied: bool, tasks: dict[str,
         normal(weights[f"{block}.mlp.gate_proj.weight"], 0.02)
 
 
-@pytest.mark.parametrize("model_type", sorted({*FAMILIES, *SIZES}))
+@pytest.mark.parametrize("model_type", sorted({*FAMILIES, *SIZED}))
 @pytest.mark.parametrize("task", ["language", "images", "series"])
 def test_nothing_inside_a_specified_backbone_is_left_to_the_library(
     model_type: str, task: str, config: dict[str, Any], tasks: dict[str, Any]
@@ -269,7 +206,7 @@ def test_nothing_inside_a_specified_backbone_is_left_to_the_library(
     pixels = model_type in ("vit", "swin")
     if pixels and task != "images":
         return
-    settings = SIZES.get(model_type) or laptop(config, model_type)
+    settings = sizes(model_type, SMALL) if model_type in SIZED else laptop(config, model_type)
     network = model.build(entry(model_type, settings), tasks[task], seed=0, device="meta")
     specification = registry.load("architectures.starts", model_type)
     left = [name for name, law in _place.laws(network, specification).items() if law is None]

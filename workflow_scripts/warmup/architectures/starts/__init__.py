@@ -17,7 +17,10 @@ from warmup import registry
 
 AUTHORS, LIBRARY = "authors", "library"
 
-DECIDED_BY_THE_START = ("initializer_range", "initializer_factor", "init_std", "rescale_prenorm_residual")
+DECIDED_BY_THE_START = (
+    *("initializer_range", "initializer_factor", "init_std", "rescale_prenorm_residual", "w_init_variance_scale"),
+    *("linear_a_log_min", "linear_a_log_max", "linear_dt_min", "linear_dt_max", "linear_dt_init_floor"),
+)
 """Settings of transformers that only its own start reads."""
 
 

@@ -175,6 +175,29 @@ class LogOfUniform(Random):
 
 
 @dataclass(frozen=True)
+class Ring(Random):
+    """A number p, so that a = exp(-softplus(p)), the share kept by a recurrence, has a^2 uniform in [low^2, high^2]."""
+
+    low: float
+    high: float
+
+    @property
+    def text(self) -> str:  # type: ignore[override]
+        """The formula."""
+        return f"square of exp(-softplus of it) uniform in [{self.low:g}^2, {self.high:g}^2]"
+
+    deviation = None
+
+    def draw(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
+        squares = torch.empty(shape, dtype=torch.float64).uniform_(self.low**2, self.high**2, generator=generator)
+        return torch.expm1(-squares.log() / 2).log().float()  # the inverse of softplus
+
+    def cumulative(self, values: Tensor) -> Tensor:
+        squares = torch.exp(-2 * torch.nn.functional.softplus(values))
+        return ((self.high**2 - squares) / (self.high**2 - self.low**2)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
 class Orthogonal(Random):
     """gain times a matrix with orthonormal rows or columns (the shorter ones), uniformly distributed."""
 

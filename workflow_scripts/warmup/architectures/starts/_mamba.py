@@ -35,6 +35,8 @@ MAMBA_2 = (
 )
 EMBEDDING = 0.02
 A_RANGE = (1.0, 16.0)
+A_FROM_ZERO = (0.0, 16.0)
+"""Of the gated delta rule, and of Mamba-2 as IBM trains it."""
 
 
 def selective(part: list[str], place: Place, residuals: int) -> Law | None:
@@ -47,36 +49,47 @@ def selective(part: list[str], place: Place, residuals: int) -> Law | None:
             return Uniform(place.shape[-1] ** -0.5)
         case ["dt_proj", "bias"]:
             return _step_size(place)
+        case ["D"]:
+            return ones()
     return _common(part, place, residuals)
 
 
 def by_head(part: list[str], place: Place, residuals: int) -> Law | None:
     """Law of a parameter of a Mamba-2 mixer, named by its path inside the mixer."""
+    return recurrence(part, place) or _common(part, place, residuals)
+
+
+def recurrence(part: list[str], place: Place, rates: tuple[float, float] = A_RANGE) -> Law | None:
+    """Law of what a recurrence with a decay per head has beside its linear maps and convolution."""
     match part:
         case ["A_log"]:
-            return LogOfUniform(*A_RANGE)
+            return LogOfUniform(*rates)
         case ["dt_bias"]:
             return _step_size(place)
-        case ["norm", "weight"]:
+        case ["D"] | ["norm" | "o_norm", "weight"]:
             return ones()
-    return _common(part, place, residuals)
+    return None
 
 
-def _common(part: list[str], place: Place, residuals: int) -> Law | None:
+def convolution(part: list[str], place: Place) -> Law | None:
+    """Law of the convolution before a recurrence, as torch starts it."""
     match part:
-        case ["D"]:
-            return ones()
         case ["conv1d", "weight"]:
             return torch_default(place.fan_in)
         case ["conv1d", "bias"]:
             return torch_default(_setting(place, "conv_kernel", "mamba_d_conv"))
+    return None
+
+
+def _common(part: list[str], place: Place, residuals: int) -> Law | None:
+    match part:
         case ["in_proj" | "x_proj", "weight"]:
             return torch_default(place.fan_in)
         case ["out_proj", "weight"]:
             return Uniform(1 / math.sqrt(place.fan_in * residuals))
         case ["in_proj" | "out_proj", "bias"]:
             return zeros()
-    return None
+    return convolution(part, place)
 
 
 def _step_size(place: Place) -> StepSize:
@@ -101,6 +114,6 @@ def around(place: Place) -> Law | None:
             return Normal(EMBEDDING)
         case ["head"]:
             return torch_default(place.fan_in)
-        case ["norm" | "norm_f", "weight"]:
+        case ["norm" | "norm_f" | "input_layernorm" | "pre_ff_layernorm" | "final_layernorm", "weight"]:
             return ones()
     return None
