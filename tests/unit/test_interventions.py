@@ -16,6 +16,7 @@ from warmup.errors import ConfigurationError
 
 QK = {"qk_norm": True}
 SIGMA = {"sigma_reparametrisation": True}
+ZERO = {"zero_outputs": True}
 TOKENS = torch.randint(0, 50, (2, 10), generator=torch.Generator().manual_seed(0))
 SMALL: dict[str, dict[str, Any]] = {
     "gpt_neox": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64},
@@ -243,3 +244,26 @@ def test_unknown_layouts_and_models_with_norms_of_their_own_are_refused() -> Non
         interventions.apply(bare("falcon"), QK)
     with pytest.raises(ConfigurationError, match="normalises its queries and keys already"):
         interventions.apply(bare("qwen3"), QK)
+
+
+@pytest.mark.parametrize(("name", "zeroed"), [("gpt2", 4), ("llama", 4), ("mamba", 2), ("jamba", 4)])
+def test_with_zero_outputs_every_block_starts_as_the_identity(name: str, zeroed: int, tmp_path: Any) -> None:
+    task = language_task(tmp_path)
+    plain, changed = (model.build(architecture(name, interventions=how), task, 3) for how in ({}, ZERO))
+    before, after = dict(plain.named_parameters()), dict(changed.named_parameters())
+    different = [key for key, parameter in before.items() if not torch.equal(parameter, after[key])]
+    assert len(different) >= zeroed and not any(after[key].any() for key in different)
+    seen: list[tuple[torch.Tensor, Any]] = []
+    for _, _, block in layers.blocks(changed.backbone):
+        block.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
+    changed(task.batch(0, 0)[0])
+    for entered, left in seen:
+        assert torch.equal(entered, left[0] if isinstance(left, tuple) else left)
+
+
+def test_zero_outputs_refuses_a_mixer_whose_last_map_it_does_not_know(tmp_path: Any) -> None:
+    plain = built("mamba", language_task(tmp_path))
+    for _, _, block in layers.blocks(plain.backbone):
+        block.mixer.to_stream = block.mixer._modules.pop("out_proj")
+    with pytest.raises(ConfigurationError, match=r"zero_outputs: which map of the mixer of block00.*to_stream"):
+        interventions.apply(plain, ZERO)

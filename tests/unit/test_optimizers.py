@@ -18,7 +18,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from warmup import registry
 from warmup.architectures import spectral_norm
 from warmup.errors import ConfigurationError
-from warmup.optimizers import adamw, adamw2, gi_adam, radam, schedule_free
+from warmup.optimizers import adamw, adamw2, gi_adam, lion, muon, radam, schedule_free
 
 RECIPE: dict[str, Any] = {"peak_learning_rate": 3.0e-3, "betas": [0.9, 0.999], "epsilon": 1.0e-8, "options": {}}
 TEXT = torch.from_numpy(np.frombuffer(Path(argparse.__file__).read_bytes(), dtype=np.uint8).astype(np.int64))
@@ -47,6 +47,7 @@ def groups_of(model: torch.nn.Module) -> list[dict[str, Any]]:
             "names": [name for name, _ in matrices],
             "weight_decay": 0.1,
             "role": "matrix",
+            "warmup_role": "attention_matrices",
             "attention_qk": ["c_attn" in name for name, _ in matrices],
         },
         {
@@ -54,6 +55,7 @@ def groups_of(model: torch.nn.Module) -> list[dict[str, Any]]:
             "names": [name for name, _ in others],
             "weight_decay": 0.0,
             "role": "other",
+            "warmup_role": "rest",
         },
     ]
 
@@ -163,7 +165,7 @@ def test_sigma_estimates_stay_within_two_percent_of_the_svd_along_a_run(monkeypa
     assert min(ratios) > 0.98 and max(ratios) < 1.0001
 
 
-@pytest.mark.parametrize("module", [adamw2, adamw, radam, gi_adam, schedule_free])
+@pytest.mark.parametrize("module", [adamw2, adamw, radam, gi_adam, schedule_free, muon, lion])
 def test_resumed_equals_uninterrupted_bit_for_bit(module: Any) -> None:
     recipe = with_tau(1e-2) if module is adamw2 else RECIPE
     whole = gpt2()
@@ -202,7 +204,8 @@ def test_bfloat16_weights_keep_float32_blocks_across_a_resumption() -> None:
 
 
 def lone(parameter: torch.nn.Parameter, role: str = "matrix") -> list[dict[str, Any]]:
-    return [{"params": [parameter], "names": ["w"], "weight_decay": 0.0, "role": role}]
+    where = "rest" if role == "other" else "feed_forward_matrices"
+    return [{"params": [parameter], "names": ["w"], "weight_decay": 0.0, "role": role, "warmup_role": where}]
 
 
 def test_an_all_zero_matrix_takes_adamws_step_until_it_is_not() -> None:
@@ -337,6 +340,11 @@ def test_evaluating_schedule_free_moves_the_weights_and_puts_them_back_bit_for_b
         (adamw2, {"tau": 1e-2, "foo": 1}, "foo not known; known are scope, tau"),
         (adamw, {"tau": 1e-2}, "tau not known"),
         (schedule_free, {"warmup_steps": 5}, "known are r, weight_lr_power"),
+        (muon, {"adjust_lr_fn": "moonshot"}, "'moonshot' is not one of match_rms_adamw, original"),
+        (muon, {"momentum": -1.0}, "momentum should be >= 0"),
+        (muon, {"ns_steps": "5"}, "options.ns_steps"),
+        (muon, {"nesterov": "no"}, "options.nesterov"),
+        (lion, {"momentum": 0.9}, "momentum not known"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(module: Any, options: dict[str, Any], message: str) -> None:
@@ -351,4 +359,81 @@ def test_adamw2_refuses_a_model_without_matrices_in_scope() -> None:
 
 
 def test_the_registry_knows_every_optimizer_by_its_file_name() -> None:
-    assert registry.names("optimizers") == ["adamw", "adamw2", "gi_adam", "radam", "schedule_free"]
+    assert registry.names("optimizers") == [*("adamw", "adamw2", "gi_adam", "lion", "muon", "radam", "schedule_free")]
+
+
+def muon_alone(model: torch.nn.Module, adjust: str) -> list[torch.optim.Optimizer]:
+    """What a user of torch writes: Muon for the matrices, AdamW for the rest."""
+    matrices, others = groups_of(model)
+    rates = {"lr": RECIPE["peak_learning_rate"]}
+    adam = {"betas": tuple(RECIPE["betas"]), "eps": RECIPE["epsilon"]}
+    return [
+        torch.optim.Muon(matrices["params"], **rates, weight_decay=0.1, adjust_lr_fn=adjust),
+        torch.optim.AdamW(others["params"], **rates, **adam, weight_decay=0.0),
+    ]
+
+
+@pytest.mark.parametrize("adjust", ["match_rms_adamw", "original"])
+def test_muon_of_the_house_is_torchs_muon_and_adamw_bit_for_bit(adjust: str) -> None:
+    reference, model = gpt2(), gpt2()
+    alone = muon_alone(reference, adjust)
+    for step in range(15):
+        tokens = batch(step)
+        reference(tokens, labels=tokens).loss.backward()
+        for part in alone:
+            part.param_groups[0]["lr"] = RECIPE["peak_learning_rate"] * (1 - step / 200)
+            part.step()
+            part.zero_grad()
+    train(model, muon.create(groups_of(model), RECIPE | {"options": {"adjust_lr_fn": adjust}}), range(15))
+    assert same_weights(reference, model)
+
+
+def test_an_update_of_muon_has_singular_values_near_one_and_the_size_of_an_adamw_step() -> None:
+    matrix = torch.nn.Parameter(torch.zeros(48, 32))
+    optimizer = muon.create([*lone(matrix), *lone(torch.nn.Parameter(torch.zeros(2)), "other")], RECIPE)
+    matrix.grad = torch.randn(48, 32, generator=torch.Generator().manual_seed(4))
+    optimizer.step()
+    update = matrix.detach() / RECIPE["peak_learning_rate"]
+    values = torch.linalg.svdvals(update) / (0.2 * math.sqrt(48))
+    assert float(values.min()) > 0.6 and float(values.max()) < 1.3
+    assert float(update.square().mean().sqrt()) == pytest.approx(0.2, rel=0.2)  # that of AdamW is 0.2 to 0.4
+
+
+def test_muon_takes_a_stack_as_so_many_matrices_and_frees_its_gradient() -> None:
+    draw = torch.Generator().manual_seed(5)
+    weights = torch.randn(3, 12, 7, generator=draw)
+    stack, alone = torch.nn.Parameter(weights.clone()), [torch.nn.Parameter(one.clone()) for one in weights]
+    of_stack = muon.create(lone(stack, "stack"), RECIPE)
+    singly = torch.optim.Muon(alone, lr=RECIPE["peak_learning_rate"], weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        stack.grad = torch.randn(3, 12, 7, generator=draw)
+        for one, gradient in zip(alone, stack.grad, strict=True):
+            one.grad = gradient.clone()
+        of_stack.step()
+        singly.step()
+        of_stack.zero_grad()
+        assert stack.grad is None
+    assert all(torch.equal(mine, one) for mine, one in zip(stack, alone, strict=True))
+    assert not torch.equal(stack, weights)
+
+
+def test_muon_refuses_a_model_without_hidden_matrices() -> None:
+    head = lone(torch.nn.Parameter(torch.ones(3, 3)))
+    head[0]["warmup_role"] = "head"
+    with pytest.raises(ConfigurationError, match="no matrix between embedding and head"):
+        muon.create(head, RECIPE)
+
+
+def test_lion_steps_by_the_sign_of_its_interpolated_momentum() -> None:
+    recipe = RECIPE | {"betas": [0.9, 0.99]}
+    parameter = torch.nn.Parameter(torch.ones(5))
+    optimizer = lion.create([{"params": [parameter], "names": ["w"], "weight_decay": 0.5}], recipe)
+    draw, momentum, expected = torch.Generator().manual_seed(2), torch.zeros(5), torch.ones(5)
+    for _ in range(5):
+        gradient = torch.randn(5, generator=draw)
+        expected = expected * (1 - 0.5 * RECIPE["peak_learning_rate"])
+        expected -= RECIPE["peak_learning_rate"] * torch.sign(0.9 * momentum + 0.1 * gradient)
+        momentum = 0.99 * momentum + 0.01 * gradient
+        parameter.grad = gradient
+        optimizer.step()
+        torch.testing.assert_close(parameter.detach(), expected)

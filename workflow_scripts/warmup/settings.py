@@ -35,7 +35,10 @@ class ArchitectureSettings(TypedDict):
 
 
 class RecipeSettings(TypedDict):
-    """Optimiser, schedule and regularisation of a training; start and floor are shares of the peak."""
+    """Optimiser, schedule and regularisation of a training; start and floor are shares of the peak.
+
+    Of which roles the parameters are warmed, and whose rates have a factor: `architectures.warmup_roles` has the roles.
+    """
 
     optimizer: str
     peak_learning_rate: float
@@ -46,6 +49,9 @@ class RecipeSettings(TypedDict):
     schedule: str
     start: float
     floor: float
+    warmup_roles: Sequence[str] | None
+    warmup_excludes: Sequence[str]
+    role_rate_factors: Mapping[str, float]
     options: Mapping[str, Any]
     schedule_options: Mapping[str, Any]
 

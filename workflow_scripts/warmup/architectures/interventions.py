@@ -4,10 +4,12 @@ qk_norm                  queries and keys are layer-normalised per head, with a 
                          rotation (Dehghani 2302.05442, Wortsman 2309.14322)
 sigma_reparametrisation  every linear map of a block with attention acts as (gamma / sigma_1(W)) W, gamma a learnt
                          number that starts at 1 (Zhai 2303.06296)
+zero_outputs             the maps that write into the residual stream, of mixers and feed-forward layers alike, start at
+                         zero, so that every block starts as the identity (Zhang 1901.09321, Yang 2203.03466)
 
-Both hook into the existing linear maps, so that no parameter changes its name, its initial value or its role; what they
-add are small parameters beside them (`q_norm.weight`, `sigma_gain`), and for sigma the vectors of a power iteration as
-buffers, which are saved and restored with the model. `initial_scale` is applied where models are built.
+The first two hook into the existing linear maps, so that no parameter changes its name, its initial value or its role;
+what they add are small parameters beside them (`q_norm.weight`, `sigma_gain`), and for sigma the vectors of a power
+iteration as buffers, which are saved and restored with the model. `initial_scale` is applied where models are built.
 """
 
 from collections.abc import Mapping
@@ -16,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from warmup.architectures import layers
+from warmup.architectures import layers, roles
 from warmup.architectures.projections import (
     Part,
     Projections,
@@ -30,6 +32,14 @@ from warmup.errors import ConfigurationError
 
 SETTLING_ITERATIONS = 30
 """Power iterations from the starting vectors when sigma-reparametrisation is put in; one per training step later."""
+WRITES_TO_THE_STREAM = {
+    "mixer": ("c_proj", "o_proj", "out_proj", "output", "output.dense", "dense", "linear_out", "proj", "wo", "out_lin"),
+    "feed_forward": (
+        *("c_proj", "down_proj", "fc2", "output.dense", "value", "proj_down", "wo", "w2", "dense_4h_to_h", "lin2"),
+        *("fc_out", "output_linear"),
+    ),
+}
+"""Names of the last linear map of a mixer and of a feed-forward layer."""
 SMALLEST_SIGMA = 1e-12
 """A matrix with a smaller sigma_1 counts as zero and stays so."""
 
@@ -44,6 +54,27 @@ def apply(model: nn.Module, changes: Mapping[str, Any]) -> None:
             _normalise(module, projections)
     if changes.get("sigma_reparametrisation"):
         _reparametrise_blocks(model)
+    if changes.get("zero_outputs"):
+        _zero_outputs(model)
+
+
+@torch.no_grad()
+def _zero_outputs(model: nn.Module) -> None:
+    """Set the last map of every mixer and feed-forward layer to zero; one that is not known is refused."""
+    for group, names in layers.layer_groups(model).items():
+        block, _, part = group.partition(".")
+        if part not in WRITES_TO_THE_STREAM:
+            continue
+        matrices = [name for name in names if roles.role(model, name) != roles.OTHER]
+        known = tuple(f".{name}" for name in WRITES_TO_THE_STREAM[part])
+        last = [name for name in matrices if name.removesuffix(".weight").endswith(known)]
+        if matrices and not last:
+            raise ConfigurationError(
+                f"interventions.zero_outputs: which map of the {part} of {block} writes into the residual stream is "
+                f"not known; it has {', '.join(matrices)}"
+            )
+        for name in last:
+            model.get_parameter(name).zero_()
 
 
 def _attention(model: nn.Module, intervention: str) -> list[tuple[nn.Module, Projections]]:

@@ -89,7 +89,7 @@ def build(architecture: ArchitectureSettings, task: Task, seed: int, device: str
 
             draw(model, registry.load("architectures.starts", start), seed)
         changes = architecture.get("interventions", {})
-        if changes.get("qk_norm") or changes.get("sigma_reparametrisation"):
+        if any(changes.get(name) for name in ("qk_norm", "sigma_reparametrisation", "zero_outputs")):
             from warmup.architectures import interventions
 
             interventions.apply(model, changes)

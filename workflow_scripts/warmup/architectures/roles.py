@@ -4,7 +4,7 @@ matrix: a linear map [out, in]. stack: several of them packed in one tensor [cou
 other: norms, biases, embeddings, position tables, convolutions, A_log, time mixes: never decayed, never capped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
@@ -62,21 +62,27 @@ def trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Groups for an optimiser: equal role, decay and attention_qk together; matrices and stacks alone are decayed."""
-    groups: dict[tuple[str, bool], dict[str, Any]] = {}
+def parameter_groups(
+    model: nn.Module, weight_decay: float, split: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Groups for an optimiser: equal role, decay and attention_qk together; matrices and stacks alone are decayed.
+
+    split: the warmup role of every parameter (`warmup_roles`); then parameters of one group share that too.
+    """
+    groups: dict[tuple[str, bool, str], dict[str, Any]] = {}
     makes_scores = queries_and_keys(model)
     for name, parameter in trained(model):
         kind = role(model, name)
         attention = kind != OTHER and name in makes_scores
         group = groups.setdefault(
-            (kind, attention),
+            (kind, attention, split[name] if split else ""),
             {
                 "params": [],
                 "names": [],
                 "role": kind,
                 "attention_qk": attention,
                 "weight_decay": 0.0 if kind == OTHER else weight_decay,
+                **({"warmup_role": split[name]} if split else {}),
             },
         )
         group["params"].append(parameter)

@@ -7,7 +7,8 @@ A schedule is a file of this folder with
     shares(updates, length, warmup_steps, floor, options) -> rates as shares of the peak after `updates` updates of
               the decay (float64 array, 0 = the end of warmup), of `length` in all
 
-and `learning_rates` puts warmup, decay and peak together. The ramp arrives where the decay begins (`shares` at 0),
+and `learning_rates` puts warmup, decay and peak together; `role_rates` says how it differs between the roles that
+parameters have, where a recipe warms only some of them. The ramp arrives where the decay begins (`shares` at 0),
 so no schedule can jump at the end of warmup. Rates are those of transformers' schedulers at multiplier t + 1: update
 t = 0 takes a first step of the ramp, not a step of rate zero, and the last update has the floor.
 """
@@ -22,6 +23,9 @@ from numpy.typing import NDArray
 from warmup import registry
 from warmup.errors import ConfigurationError
 from warmup.schedules import _options
+from warmup.schedules._by_role import differ, is_warmed, role_rates
+
+__all__ = ["differ", "formula", "is_warmed", "learning_rates", "role_rates"]
 
 
 def learning_rates(recipe: Mapping[str, Any], steps: int, warmup_steps: int) -> NDArray[np.float64]:

@@ -21,12 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from warmup import kernels, probes, registry, schedules
-from warmup.architectures import model, roles
+from warmup.architectures import model, roles, warmup_roles
 from warmup.cluster import devices
 from warmup.errors import EnvironmentProblemError
 from warmup.provenance import versions
@@ -112,11 +111,16 @@ class Training:
         self.model = model.build(settings["architecture"], self.task, self.seed).to(device)
         self.model.train()
         self.forward = torch.compile(self.model) if self.options["compile"] else self.model
-        groups = roles.parameter_groups(self.model, float(self.recipe["weight_decay"]))
-        self.optimizer: torch.optim.Optimizer = registry.load("optimizers", self.recipe["optimizer"]).create(
-            groups, self.recipe
-        )
-        self.rates = schedules.learning_rates(self.recipe, self.steps, int(settings["warmup_steps"]))
+        optimizer = registry.load("optimizers", self.recipe["optimizer"])
+        told_apart = schedules.differ(self.recipe) or getattr(optimizer, "BY_WARMUP_ROLE", False)
+        by_role = warmup_roles.warmup_roles(self.model) if told_apart else {}
+        for missing in warmup_roles.refuse_missing(self.recipe, set(by_role.values())) if told_apart else []:
+            logger.info("warmup by role: this network has no %s, so nothing of it is warmed or left out", missing)
+        groups = roles.parameter_groups(self.model, float(self.recipe["weight_decay"]), by_role or None)
+        self.optimizer: torch.optim.Optimizer = optimizer.create(groups, self.recipe)
+        warmup_steps = int(settings["warmup_steps"])
+        self.rates = schedules.learning_rates(self.recipe, self.steps, warmup_steps)
+        self.role_rates = schedules.role_rates(self.recipe, self.rates, warmup_steps, sorted(set(by_role.values())))
         self.recorder = recording.Recorder(self.model, self.last, device)
         self.probes = probes.build(
             settings["probes"],
@@ -172,7 +176,7 @@ class Training:
             self.recorder.clip(step, float(self.recipe["clip"]))
         rate = float(self.rates[step])
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = float(self.role_rates[group["warmup_role"]][step]) if self.role_rates else rate
         self.optimizer.step()
         if probing:
             self.recorder.probes += self.probes.after_update(step, batch, self.optimizer, rate)
@@ -347,7 +351,7 @@ def _finish(training: Training, folder: Path, start: str) -> None:
         "versions": json.dumps(made_with, sort_keys=True),
     }
     tables = {
-        "log.parquet": recorder.log(np.asarray(training.rates), training.step, metadata),
+        "log.parquet": recorder.log(training.rates, training.step, metadata, training.role_rates),
         "evaluation.parquet": recorder.evaluation_table(metadata),
         "attention.parquet": recorder.attention_table(metadata),
     }

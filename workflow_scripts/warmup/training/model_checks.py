@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from warmup import kernels, registry, schedules
-from warmup.architectures import families, layers, model, roles
+from warmup.architectures import families, layers, model, roles, warmup_roles
 from warmup.errors import ConfigurationError
 from warmup.tasks._task import Task
 
@@ -68,6 +68,14 @@ def check(settings: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any
             logger.info(
                 "%s on %s: %s parameters", architecture, task, f"{described[architecture][task]['parameters']:,}"
             )
+    for architecture, task, recipe in settings["cells"]:
+        if task in described.get(architecture, {}):
+            with told(f"recipes.{recipe}.", f" (architecture {architecture}, task {task})"):
+                present = set(described[architecture][task]["warmup_roles"])
+                for missing in warmup_roles.refuse_missing(settings["recipes"][recipe], present):
+                    logger.info(
+                        "recipe %s: %s has no %s, so nothing of it is warmed or left out", recipe, architecture, missing
+                    )
     if len(problems) > 1:
         problems = [f"{len(problems)} things of this study cannot be trained:", *(f"  - {line}" for line in problems)]
     if problems:
@@ -87,22 +95,28 @@ def describe(architecture: ArchitectureSettings, task: Task) -> dict[str, Any]:
 
 
 def describe_on_meta(architecture: ArchitectureSettings, task: Task) -> dict[str, Any]:
-    """Number of trained parameters, in all and by layer group and role, of an entry on `task`; takes no memory."""
+    """Number of trained parameters, in all and by layer group, role and warmup role, of an entry; takes no memory."""
     network = model.build(architecture, task, seed=0, device="meta")
     _positions(network, architecture, task)
     sizes = {name: parameter.numel() for name, parameter in roles.trained(network)}
     groups = layers.layer_groups(network)
-    by_role: dict[str, int] = {}
-    for name, size in sizes.items():
-        kind = roles.role(network, name)
-        by_role[kind] = by_role.get(kind, 0) + size
+    kinds = {name: roles.role(network, name) for name in sizes}
     return {
         "parameters": sum(sizes.values()),
         "layer_groups": {group: sum(sizes[name] for name in names) for group, names in groups.items()},
-        "roles": by_role,
+        "roles": _summed(sizes, kinds),
+        "warmup_roles": _summed(sizes, warmup_roles.warmup_roles(network)),
         "width": model.states_width(network.backbone.config),
         "layers": len(layers.blocks(network.backbone)),
     }
+
+
+def _summed(sizes: Mapping[str, int], kinds: Mapping[str, str]) -> dict[str, int]:
+    """Parameters of each kind."""
+    found: dict[str, int] = {}
+    for name, size in sizes.items():
+        found[kinds[name]] = found.get(kinds[name], 0) + size
+    return found
 
 
 def refuse_failing(network: model.Model, architecture: ArchitectureSettings, task: Task) -> None:
@@ -157,4 +171,5 @@ def _recipe(settings: Mapping[str, Any], name: str) -> None:
         schedules.learning_rates(recipe, settings["steps"][name], warmed)
     weight = torch.nn.Parameter(torch.ones(2, 2))
     group = {"params": [weight], "names": ["weight"], "role": roles.MATRIX, "attention_qk": False, "weight_decay": 0.0}
+    group["warmup_role"] = warmup_roles.FEED_FORWARD
     registry.load("optimizers", recipe["optimizer"]).create([group], recipe)

@@ -108,8 +108,13 @@ class Recorder:
 
     # Files -----------------------------------------------------------------------------------------------------------
 
-    def log(self, rates: np.ndarray, done: int, metadata: Mapping[str, str]) -> pyarrow.Table:
-        """Table of `done` steps: step, learning_rate, loss, gradient_norm, gradient_norm/<group>."""
+    def log(
+        self, rates: np.ndarray, done: int, metadata: Mapping[str, str], role_rates: Mapping[str, np.ndarray] = {}
+    ) -> pyarrow.Table:
+        """Table of `done` steps: step, learning_rate, loss, gradient_norm, gradient_norm/<group>.
+
+        role_rates: rates of warmup roles that have their own, kept in full precision as learning_rate/<role>.
+        """
         squares = self.squares[:done].cpu().numpy()
         kept: dict[str, np.ndarray] = {
             "step": np.arange(done, dtype=np.int32),
@@ -119,6 +124,7 @@ class Recorder:
         }
         for index, group in enumerate(self.groups):
             kept[f"gradient_norm/{group}"] = np.sqrt(squares[:, index]).astype(np.float32)
+        kept |= {f"learning_rate/{role}": own[:done] for role, own in role_rates.items()}
         return pyarrow.table({name: columns.numbers(values) for name, values in kept.items()}, metadata=metadata)
 
     def evaluation_table(self, metadata: Mapping[str, str]) -> pyarrow.Table:
