@@ -3,6 +3,7 @@
 import multiprocessing
 import multiprocessing.synchronize
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,67 @@ def _hold(root: Path, ready: multiprocessing.synchronize.Event, done: multiproce
     with checkpoints.Store(root, SETTINGS).locked():
         ready.set()
         done.wait(30)
+
+
+def test_a_checkpoint_holds_the_state_as_it_was_when_it_was_saved(store: checkpoints.Store) -> None:
+    training = {"model": torch.nn.Linear(2, 2).state_dict(), "rows": [{"step": 1}], "weights": torch.ones(3)}
+    before = training["model"]["weight"].clone()
+    may_write = threading.Event()
+    saving = store.save
+    store.save = lambda *given: (may_write.wait(30), saving(*given))  # type: ignore[assignment,method-assign]
+    with checkpoints.Writer(store) as writer:
+        writer.save(10, training)
+        assert files(store) == [], "training does not wait for the disk"
+        training["model"]["weight"].zero_()
+        training["weights"].zero_()
+        training["rows"].append({"step": 2})
+        may_write.set()
+    _, loaded = store.load() or (0, {})
+    assert torch.equal(loaded["model"]["weight"], before)
+    assert torch.equal(loaded["weights"], torch.ones(3)) and loaded["rows"] == [{"step": 1}]
+    assert loaded["model"]._metadata == training["model"]._metadata
+
+
+def test_tensors_that_share_memory_are_written_once() -> None:
+    tokens = torch.zeros(1000)
+    kept = checkpoints.copied({"model": {"tokens": tokens, "head": tokens.detach(), "other": torch.zeros(1000)}})[
+        "model"
+    ]
+    assert kept["tokens"] is kept["head"]
+    assert len({tensor.data_ptr() for tensor in (*kept.values(), tokens)}) == 3
+
+
+@pytest.mark.parametrize("moment", ["step", "save", "wait", "end"])
+def test_what_fails_while_a_checkpoint_is_written_is_raised_in_the_training(
+    moment: str, store: checkpoints.Store
+) -> None:
+    store.save(10, state(10))
+    failed = threading.Event()
+
+    def full(*_: Any) -> None:
+        failed.set()
+        raise EnvironmentProblemError("no room for a checkpoint")
+
+    store.save = full  # type: ignore[method-assign]
+    with pytest.raises(EnvironmentProblemError, match="no room"), checkpoints.Writer(store) as writer:
+        writer.save(20, state(20))
+        assert failed.wait(30)
+        while moment == "step":
+            writer.raise_failure()
+        if moment == "save":
+            writer.save(30, state(30))
+        if moment == "wait":
+            writer.wait()
+    assert (store.load() or (0,))[0] == 10
+
+
+def test_another_error_is_not_hidden_by_that_of_a_checkpoint(
+    store: checkpoints.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ZeroDivisionError), checkpoints.Writer(store) as writer:
+        writer.save(10, {"code": print, "weights": lambda: 0})  # cannot be pickled
+        raise ZeroDivisionError
+    assert "the last checkpoint was not written either" in caplog.text
 
 
 @pytest.fixture

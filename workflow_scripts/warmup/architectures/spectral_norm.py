@@ -80,14 +80,17 @@ def largest(matrices: Sequence[torch.Tensor]) -> list[float]:
     found = [0.0] * len(matrices)
     small = [i for i, matrix in enumerate(matrices) if min(matrix.shape) <= EXACT_BELOW]
     others = [i for i in range(len(matrices)) if i not in small]
-    for i in small:
-        matrix = matrices[i].float()
-        gram = matrix @ matrix.mT if matrix.shape[0] <= matrix.shape[1] else matrix.mT @ matrix
+    grams = [_smaller_gram(matrices[i].float()) for i in small]  # all asked for before a GPU is waited for
+    for i, gram in zip(small, (gram.cpu() for gram in grams), strict=True):  # decompositions are a processor's work
         whole = bool(gram.isfinite().all())
         found[i] = float(torch.linalg.eigvalsh(gram)[-1].clamp(min=0).sqrt()) if whole else float("nan")
     for i, sigma in zip(others, follow(*_begun([matrices[i] for i in others]))[0], strict=True):
         found[i] = sigma[0]
     return found
+
+
+def _smaller_gram(matrix: torch.Tensor) -> torch.Tensor:
+    return matrix @ matrix.mT if matrix.shape[0] <= matrix.shape[1] else matrix.mT @ matrix
 
 
 def _begun(matrices: list[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:

@@ -35,10 +35,11 @@ def singular_values(matrices: Tensor) -> Tensor:
     """Singular values [..., min(m, n)], descending, of matrices [..., m, n]; NaN where an entry is not finite.
 
     From the Gram matrix of the smaller side in float64: right to 1e-8 of the largest, which is what ranks need, at a
-    fraction of the cost of an SVD.
+    fraction of the cost of an SVD. The Gram matrices are decomposed on the host, where the result stays: on a GPU each
+    is a chain of small launches.
     """
     finite = matrices.isfinite().flatten(-2).all(-1)
     clean = torch.where(finite[..., None, None], matrices, torch.zeros_like(matrices)).double()
     gram = clean @ clean.mT if clean.shape[-2] <= clean.shape[-1] else clean.mT @ clean
-    found = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt().flip(-1)
-    return torch.where(finite[..., None], found, torch.full_like(found, float("nan"))).float()
+    found = torch.linalg.eigvalsh(gram.cpu()).clamp(min=0).sqrt().flip(-1)
+    return torch.where(finite.cpu()[..., None], found, torch.full_like(found, float("nan"))).float()

@@ -38,13 +38,14 @@ def before_update(look: Look) -> list[Row]:
         for loss in look.losses(inputs[:small], targets[:small]):
             parts = torch.autograd.grad(loss, parameters, allow_unused=True)
             partial = [_sum(whole, part) for whole, part in zip(partial, parts, strict=True)]
-    difference, whole = 0.0, 0.0
+    squares = []
     for parameter, part in zip(parameters, partial, strict=True):
         gradient = parameter.grad
         assert gradient is not None
         apart = gradient if part is None else part - gradient
-        difference += float(apart.float().square().sum())
-        whole += float(gradient.float().square().sum())
+        squares.append(torch.stack([apart.float().square().sum(), gradient.float().square().sum()]))
+    differences, wholes = zip(*torch.stack(squares).tolist(), strict=True)  # the only wait for the device
+    difference, whole = float(sum(differences)), float(sum(wholes))
     noise = difference / (1 / small - 1 / large)
     signal = whole - noise / large
     rows = [look.row(WHOLE, "gradient_noise", noise), look.row(WHOLE, "gradient_signal", signal)]

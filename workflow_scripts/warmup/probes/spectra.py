@@ -45,12 +45,12 @@ def query_key_singular_values(query: Tensor, key: Tensor) -> Tensor:
     """The at most `head size` non-zero singular values of W_q^T W_k, descending [heads, size].
 
     query, key: [heads, size, width]. With W_q' = Q_q R_q and W_k' = Q_k R_k they are those of R_q R_k', a size x size
-    problem. NaN for weights that are not finite.
+    problem, solved on the host, where the result stays. NaN for weights that are not finite.
     """
     if query.shape[-2] > query.shape[-1]:  # heads larger than the width: the product itself is the smaller matrix
         return _entropy.singular_values(query.mT @ key)
     if not bool((query.isfinite() & key.isfinite()).all()):
-        return query.new_full(query.shape[:2], float("nan"))
+        return torch.full(query.shape[:2], float("nan"), dtype=query.dtype)
     _, right_query = torch.linalg.qr(query.mT)
     _, right_key = torch.linalg.qr(key.mT)
-    return torch.linalg.svdvals(right_query @ right_key.mT)
+    return torch.linalg.svdvals((right_query @ right_key.mT).cpu())

@@ -31,7 +31,8 @@ def after_update(look: Look) -> list[Row]:
     moves = {
         name: parameter.detach() - look.old[name] for name, parameter in roles.trained(look.model) if name in look.old
     }
-    squares = {name: (_square(move), _square(look.old[name])) for name, move in moves.items()}
+    sums = torch.stack([_square(part) for name, move in moves.items() for part in (move, look.old[name])]).tolist()
+    squares = dict(zip(moves, zip(sums[::2], sums[1::2], strict=True), strict=True))
     matrices = [name for name in moves if roles.role(look.model, name) in (roles.MATRIX, roles.STACK)]
     weights = [_slices(look.old[name]) for name in matrices]
     sigmas = iter(
@@ -59,5 +60,5 @@ def _slices(tensor: Tensor) -> list[Tensor]:
     return [tensor] if tensor.ndim == 2 else list(tensor.unbind(0))
 
 
-def _square(tensor: Tensor) -> float:
-    return float(tensor.float().square().sum())
+def _square(tensor: Tensor) -> Tensor:
+    return tensor.float().square().sum()

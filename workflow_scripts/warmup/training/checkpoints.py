@@ -1,7 +1,8 @@
 """Checkpoints of unfinished runs: atomic, checksummed, the previous one kept, one writer at a time.
 
 They live in a folder that Snakemake does not own (it deletes declared outputs before a retry):
-<checkpoints>/<digest of settings and code>/step-00000120.checkpoint, beside run.json, which says whose they are.
+<checkpoints>/<digest of settings and code>/step-00000120.checkpoint, beside run.json, which says whose they are. Store
+reads and writes them; Writer has a thread do the writing, so that training waits for a copy of the state alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import logging
 import pickle
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import copy as shallow
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -111,6 +114,84 @@ class Store:
         if saved["digest"] != self.digest:
             raise ValueError("it belongs to other settings or other code")
         return saved["step"], saved["state"]
+
+
+class Writer:
+    """Saves checkpoints while training goes on. Use as `with Writer(store) as writer`; leaving waits for the last one.
+
+    One is written at a time: a save waits for the one before it. What fails in the thread is raised in the training, by
+    the next `save`, `wait` or, at every step, `raise_failure`; a failed one leaves the checkpoint before it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown()
+        try:
+            self.wait()
+        except Exception as error:
+            if kind is None:
+                raise
+            logger.error("the last checkpoint was not written either: %s", error)
+
+    def save(self, step: int, state: Mapping[str, Any]) -> None:
+        """Copy `state` to the host and have it written as after `step` updates, as Store.save does.
+
+        From a GPU the copy is made behind the work it has been given, into pinned memory, and not waited for here.
+        """
+        self.wait()
+        kept = copied(state)
+        arrived = torch.cuda.Event() if torch.cuda.is_initialized() else None
+        if arrived is not None:
+            arrived.record()
+
+        def write() -> None:
+            if arrived is not None:
+                arrived.synchronize()
+            self._store.save(step, kept)
+
+        self._writing = self._thread.submit(write)
+
+    def wait(self) -> None:
+        """Return when what was to be saved is on the disk; raises what went wrong."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def raise_failure(self) -> None:
+        """Raise what went wrong in the thread, if anything did; waits for nothing."""
+        if self._writing is not None and self._writing.done():
+            self.wait()
+
+
+def copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a checkpoint's state that training cannot change, tensors on the host.
+
+    Tensors that share memory still do, so that it is written once. Dictionaries are copied all the way down, lists as
+    lists: their rows are never changed once they are there.
+    """
+    made: dict[tuple[Any, ...], torch.Tensor] = {}
+
+    def copy(part: Any) -> Any:
+        if isinstance(part, dict):
+            same = shallow(part)  # an OrderedDict of torch has its versions as an attribute
+            same.update((key, copy(value)) for key, value in part.items())
+            return same
+        if not isinstance(part, torch.Tensor):
+            return list(part) if isinstance(part, list) else part
+        place = (part.untyped_storage().data_ptr(), part.storage_offset(), part.shape, part.stride(), part.dtype)
+        if part.numel() == 0 or place not in made:
+            made[place] = part.detach().to("cpu", non_blocking=True, copy=True)
+        return made[place]
+
+    whole: dict[str, Any] = copy(dict(state))
+    return whole
 
 
 class _Hashing:

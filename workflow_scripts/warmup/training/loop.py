@@ -32,7 +32,7 @@ from warmup.provenance import versions
 from warmup.random_streams import torch_seed
 from warmup.tasks._task import Task
 from warmup.training import recording, startup
-from warmup.training.checkpoints import Store
+from warmup.training.checkpoints import Store, Writer
 from warmup.training.exhausted import out_of_memory_explained
 from warmup.training.progress import Progress
 from warmup.training.sessions import Sessions, used_by_this_process
@@ -67,7 +67,7 @@ def run(settings: RunSettings, data: Path, folder: Path, operation: Operation) -
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     store = Store(operation.checkpoints, settings)
     with _device(settings) as device, store.locked(), Signals() as signals:
-        with out_of_memory_explained(settings):
+        with out_of_memory_explained(settings), Writer(store) as writer:
             with startup.no_collection():  # the model's modules are imported here
                 training = Training(settings, data, device)
             saved = store.load()
@@ -75,7 +75,7 @@ def run(settings: RunSettings, data: Path, folder: Path, operation: Operation) -
                 training.restore(saved[1])
                 saved = None  # a model's worth of memory
                 logger.info("resumed after step %d of %d", training.step, training.last)
-            _loop(training, store, operation, signals)
+            _loop(training, writer, operation, signals)
         if torch.cuda.is_available() and device.type == "cuda":
             torch.cuda.synchronize()
         try:
@@ -318,13 +318,14 @@ def _device(settings: RunSettings) -> Iterator[torch.device]:
         yield torch.device("cuda")
 
 
-def _loop(training: Training, store: Store, operation: Operation, signals: Signals) -> None:
+def _loop(training: Training, writer: Writer, operation: Operation, signals: Signals) -> None:
     if not training.recorder.evaluations:
         training.evaluate()
     progress = Progress(training, operation.progress_seconds)
     saved_at, saved_step = time.monotonic(), training.step
     while not training.done:
         training.update()
+        writer.raise_failure()
         progress.say()
         due_by_step = (
             operation.checkpoint_steps is not None and training.step - saved_step >= operation.checkpoint_steps
@@ -332,9 +333,10 @@ def _loop(training: Training, store: Store, operation: Operation, signals: Signa
         due_by_time = time.monotonic() - saved_at >= 60 * operation.checkpoint_minutes
         stopping = signals.received is not None
         if not training.done and (due_by_step or due_by_time or stopping) and not training.not_finite():
-            store.save(training.step, training.state())
+            writer.save(training.step, training.state())
             saved_at, saved_step = time.monotonic(), training.step
         if stopping and not training.done:
+            writer.wait()
             name = signal.Signals(int(signals.received or 0)).name
             logger.info("%s: checkpoint written after step %d, stopping", name, training.step)
             sys.exit(128 + int(signals.received or 0))

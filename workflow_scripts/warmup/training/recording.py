@@ -93,8 +93,8 @@ class Recorder:
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {
-            "losses": self.losses.cpu(),
-            "squares": self.squares.cpu(),
+            "losses": self.losses,
+            "squares": self.squares,
             "evaluations": self.evaluations,
             "probes": self.probes,
         }
