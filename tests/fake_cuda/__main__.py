@@ -88,6 +88,7 @@ def main(config: str, cells: list[str]) -> None:
         print(
             json.dumps({
                 "cell": cell, "peak": found.peak, "kept": found.kept, "largest": found.largest, "loss": found.loss,
+                "slow": found.slow_flops / found.product_flops,
                 "logits": examples * task.positions * (task.vocabulary or 0), "installed": installed, **after,
             }),
             flush=True,

@@ -21,6 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 FAKE = ROOT / "tests" / "fake_cuda"
 CELLS = [f"{a}/{t}" for a in ("gpt2", "mamba", "jamba", "rwkv") for t in ("language", "images", "series")]
 
+SLOW = 1e-3
+"""Largest share of a step's FLOPs in products that tensor cores do not do at full speed; 4e-5 are (100 classes)."""
+
 pytestmark = pytest.mark.xdist_group("fake_cuda")
 
 
@@ -60,6 +63,7 @@ def test_a_step_of_the_paper_goes_through_on_cuda_tensors(cell: str, steps: dict
     assert found["loss"] == "float32"
     assert found["dtypes"] == ["torch.float32"], "every trained parameter has a gradient, in float32"
     assert found["fused"], "the optimiser's fused kernels are chosen"
+    assert found["slow"] < SLOW, "products in float32, or of unaligned matrices, are a matter of the heads' last layers"
     if found["logits"]:
         assert found["largest"] < found["logits"] / 4, "the logits of all positions are never there at once"
 
@@ -77,6 +81,21 @@ def test_the_bills_memory_is_that_of_the_step_on_cuda_tensors_within_a_tenth(
         reckoned = step.measure(settings["architectures"][architecture], task, examples, "bfloat16")
     assert reckoned.peak == pytest.approx(steps[cell]["peak"], rel=0.1)
     assert bill.fits(settings, reckoned)
+
+
+def test_the_step_counts_products_that_tensor_cores_do_slowly() -> None:
+    even, odd = torch.zeros(64, 64, dtype=torch.bfloat16), torch.zeros(64, 65, dtype=torch.bfloat16)
+    for factors, slow in (
+        ((even, even.t()), False),
+        ((odd.t(), even), True),
+        ((even, odd), True),
+        ((even[:, 1:33], even[:32]), True),
+        ((even.float(), even.float()), True),
+    ):
+        with step.Watch("cpu") as watch:
+            torch.mm(*factors)
+        flops = 2 * factors[0].shape[0] * factors[0].shape[1] * factors[1].shape[1]
+        assert (watch.product_flops, watch.slow_flops) == (flops, flops if slow else 0)
 
 
 SCAN: dict[str, Any] = {

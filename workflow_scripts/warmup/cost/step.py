@@ -52,6 +52,10 @@ class Step:
     """Elements of the largest tensor that an operation makes."""
     loss: str
     """Dtype of the loss."""
+    product_flops: float
+    """FLOPs of all products."""
+    slow_flops: float
+    """Those of products in float32, or of matrices whose rows do not begin on 16 bytes: no work for tensor cores."""
 
 
 def measure(
@@ -93,6 +97,8 @@ def measure(
         operations=tuple((*cost, count) for cost, count in sorted(watch.operations.items())),
         largest=watch.largest,
         loss=str(loss.dtype).removeprefix("torch."),
+        product_flops=watch.product_flops,
+        slow_flops=watch.slow_flops,
     )
 
 
@@ -110,6 +116,8 @@ def of_products_alone(trained: int, flops: float, examples: int, precision: str)
         operations=((flops, 0.0, precision, 1),),
         largest=0,
         loss="float32",
+        product_flops=flops,
+        slow_flops=flops if precision == "float32" else 0.0,
     )
 
 
@@ -158,6 +166,19 @@ def batch(task: Task, examples: int, device: str) -> tuple[Tensor, Tensor]:
     )
 
 
+ROW = 16
+"""Bytes on whose multiples the rows of a matrix must begin for tensor cores to read them at full speed."""
+
+PRODUCTS = (torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.bmm, torch.ops.aten.baddbmm)
+
+
+def aligned(matrix: Tensor) -> bool:
+    """Whether the rows (or columns, if those are contiguous) of a matrix, or of a batch of them, begin on ROW bytes."""
+    size = matrix.element_size()
+    steps = [step for step, count in zip(matrix.stride(), matrix.shape, strict=True) if count > 1 and step != 1]
+    return all(place * size % ROW == 0 for place in (matrix.storage_offset(), *steps))
+
+
 class Watch(TorchDispatchMode):
     """Bytes that live on `device`, and the cost of every operation, while it is entered."""
 
@@ -165,6 +186,7 @@ class Watch(TorchDispatchMode):
         super().__init__()
         self.device = device
         self.live = self.peak = self.largest = 0
+        self.product_flops = self.slow_flops = 0.0
         self.operations: Counter[tuple[float, float, str]] = Counter()
         self._seen: dict[int, weakref.ref[Any]] = {}
 
@@ -205,6 +227,10 @@ class Watch(TorchDispatchMode):
             if counter is not None:
                 flops = float(counter(*args, **kwargs, out_val=out))
                 dtype = str(given[0].dtype).removeprefix("torch.")
+                self.product_flops += flops
+                matrices = [x for x in (*given, *made) if x.ndim > 1] if func._overloadpacket in PRODUCTS else []
+                if dtype == "float32" or not all(map(aligned, matrices)):
+                    self.slow_flops += flops
             self.operations[flops, float(moved), dtype] += 1
         return out
 
