@@ -1,65 +1,107 @@
-"""The 12 cells at the paper's sizes, three steps each. Written without a card; never run."""
+"""The 12 cells at the paper's sizes on random batches, three steps each, by the training itself. Written without a
+card; never run on one."""
 
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
+from torch.profiler import ProfilerActivity, profile
 
-from warmup import kernels, registry
-from warmup.architectures import model, roles
-from warmup.config import configuration
-from warmup.cost import bill, expected_data, step
+from warmup import kernels
+from warmup.cost import bill, step
+from warmup.training.loop import Training
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = 3
 
+SLOW = 1e-3
+"""Largest share of a step's FLOPs in products in float32 or of unaligned matrices, as on the fake device."""
 
-def settings() -> dict[str, Any]:
-    return configuration.effective({**yaml.safe_load((ROOT / "config.yaml").read_text()), "scale": "paper"})
+KERNELS = {
+    "cuda": {"flash_attention_forward", "flash_attention_backward", "_fused_adamw_"},
+    "cpu": {"flash_attention_for_cpu", "flash_attention_for_cpu_backward", "_foreach_addcdiv_"},
+}
+"""Parts of the names of what a step of a model with attention calls."""
+
+Settings = Callable[[str, str], dict[str, Any]]
+
+cells = pytest.mark.parametrize(
+    ("architecture", "task"),
+    [(a, t) for a in ("gpt2", "mamba", "jamba", "rwkv") for t in ("series", "images", "language")],
+)
 
 
-def trained(architecture: str, name: str, steps: int) -> tuple[float, float]:
-    """(peak bytes, reckoned peak bytes) of `steps` steps, of which those after the first may not wait for the card."""
-    chosen = settings()
-    entry, built = chosen["tasks"][name], chosen["architectures"][architecture]
-    kernels.install("cuda", 1, built["model_type"])
-    with expected_data.folder(entry, Path("/nowhere")) as (folder, _):
-        task = registry.load("tasks", entry["kind"]).Task(entry, folder)
-        examples = bill.part(chosen, architecture, name)
-        reckoned = step.measure(built, task, examples, "bfloat16").peak
-        network = model.build(built, task, seed=0).cuda().train()
-        inputs, targets = (part.clone() for part in step.batch(task, examples, "cuda"))
-    recipe = chosen["recipes"]["adamw"]
-    optimizer = registry.load("optimizers", "adamw").create(roles.parameter_groups(network, 0.1), recipe)
-    torch.cuda.reset_peak_memory_stats()
+@pytest.fixture
+def training(device: str, settings_of: Settings, data: Path) -> Iterator[Callable[[str, str], Training]]:
+    """Function (architecture, task) -> a training that has done nothing yet; its memory is given back at the end."""
+
+    def begun(architecture: str, task: str) -> Training:
+        made = Training(settings_of(architecture, task), data / task, torch.device(device))  # type: ignore[arg-type]
+        made.evaluation_steps = set()
+        return made
+
+    yield begun
+    kernels.uninstall()
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+
+
+@contextmanager
+def without_waiting(device: str) -> Iterator[None]:
+    """Inside, whatever makes the processor wait for the card is an error."""
+    if device == "cpu":
+        yield
+        return
+    torch.cuda.set_sync_debug_mode("error")
     try:
-        for number in range(steps):
-            torch.cuda.set_sync_debug_mode("error" if number else "default")
-            with torch.autocast("cuda", dtype=torch.bfloat16):
-                loss = task.loss(network(inputs), targets)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        yield
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert torch.isfinite(loss)
-    return float(torch.cuda.max_memory_allocated()), float(reckoned)
 
 
-@pytest.mark.parametrize("name", ["series", "images", "language"])
-@pytest.mark.parametrize("architecture", ["gpt2", "mamba", "jamba", "rwkv"])
-def test_a_cell_steps_without_waiting_within_the_bills_memory(architecture: str, name: str) -> None:
-    peak, reckoned = trained(architecture, name, STEPS)
-    assert peak == pytest.approx(reckoned, rel=0.15)
+@cells
+def test_a_cell_steps_without_waiting_within_the_bills_memory(
+    architecture: str, task: str, training: Callable[[str, str], Training], settings: dict[str, Any], device: str
+) -> None:
+    ours = training(architecture, task)
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    ours.update()  # compiles, and makes the optimiser's state
+    with without_waiting(device):
+        while ours.step < STEPS:
+            ours.update()
+    assert bool(torch.isfinite(ours.recorder.losses[:STEPS]).all())
+    examples = bill.part(settings, architecture, task)
+    reckoned = step.measure(settings["architectures"][architecture], ours.task, examples, "bfloat16")
+    if device == "cuda":
+        assert torch.cuda.max_memory_allocated() == pytest.approx(reckoned.peak, rel=0.15)
+    assert ours.model.training and reckoned.examples <= ours.task.batch_size
 
 
-def test_gpt2_runs_flash_attention_and_the_fused_optimiser() -> None:
-    from torch.profiler import ProfilerActivity, profile
+@cells
+def test_no_product_of_a_cell_is_unaligned_or_in_float32(
+    architecture: str, task: str, training: Callable[[str, str], Training], device: str
+) -> None:
+    ours = training(architecture, task)
+    with step.Watch(device) as watch:
+        ours.update()
+    assert watch.product_flops > 0
+    if device == "cuda":
+        assert watch.slow_flops < SLOW * watch.product_flops
 
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
-        trained("gpt2", "language", 1)
+
+@pytest.mark.parametrize(("architecture", "task"), [("gpt2", "language"), ("gpt2", "series"), ("jamba", "language")])
+def test_attention_is_flash_forward_and_backward_and_the_optimiser_fused(
+    architecture: str, task: str, training: Callable[[str, str], Training], device: str
+) -> None:
+    ours = training(architecture, task)
+    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device == "cuda" else [])
+    with profile(activities=activities) as profiled:
+        ours.update()
     names = " ".join(event.key for event in profiled.key_averages())
-    for part in ("_flash_attention_forward", "_flash_attention_backward", "_fused_adamw_"):
-        assert part in names
+    assert not [part for part in KERNELS[device] if part not in names], names
+    assert "efficient_attention" not in names and "_attention_math" not in names
