@@ -8,6 +8,7 @@ rule statistics:
     input:
         rules.runs_table.output,
         rules.optima.output,
+        rules.validation_errors.output,
         rules.comparisons.output,
         rules.mixed_model.output,
         rules.spike_ratios.output,

@@ -1,5 +1,6 @@
 # Needs: the summaries of all runs of the study.
-# Makes: the runs table; per cell and arm the optimum, its plateau sets and cross-fitted advantage; the declared comparisons;
+# Makes: the runs table; per cell and arm the optimum, its plateau sets and cross-fitted advantage, and what another
+# validation set would move; the declared comparisons;
 # the mixed model; the design's power; the figures of all these, the answer in sentences and a Methods paragraph.
 EFFECT_FIGURES = {
     "loss_against_warmup": "Loss against warmup",
@@ -57,6 +58,29 @@ rule optima:
         ),
     script:
         "../workflow_scripts/optima.py"
+
+
+rule validation_errors:
+    input:
+        *of_each_cell("evaluation.parquet"),
+        runs=rules.runs_table.output[0],
+    output:
+        multiext(f"{TABLES}/validation_errors", ".parquet", ".csv"),
+    log:
+        f"{LOGS}/validation_errors/{STUDY}.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=depends(
+            "validation_errors.py",
+            *("outcome", "confidence", "margins", "equivalence_margins"),
+        ),
+    script:
+        "../workflow_scripts/validation_errors.py"
 
 
 rule comparisons:
@@ -148,6 +172,7 @@ rule effects_figures:
         crossfit=rules.optima.output.crossfit[0],
         comparisons=rules.comparisons.output.comparisons[0],
         power=rules.comparisons.output.power[0],
+        validation_errors=rules.validation_errors.output[0],
         mixed_model=rules.mixed_model.output[0],
     output:
         **{

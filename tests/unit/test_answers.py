@@ -4,7 +4,7 @@ import docutils.core
 import numpy as np
 import polars
 import pytest
-from known_truth.answered_study import WARMUPS, WORDS, study, tables
+from known_truth.answered_study import WARMUPS, WORDS, study, tables, validation_errors
 from statistics_settings import statistics
 
 from warmup.plots import effects
@@ -22,6 +22,20 @@ def test_sentences_say_what_the_tables_hold() -> None:
     assert "For Mamba on text nothing from 0 % to 30 % is excluded" in text
     assert "each cell at one peak learning rate (0.0006), the same for all warmups" in text
     assert "excluded from the plateau in 2 of 4 cells" in text
+
+
+@pytest.mark.parametrize(("reach", "compared", "cells"), [(0.001, "less", 0), (0.5, "more", 4)])
+def test_the_sampling_error_of_the_validation_set_stands_beside_the_margin(
+    reach: float, compared: str, cells: int
+) -> None:
+    found = tables(study())
+    found["validation_errors"] = validation_errors(found["plateaus"], reach)
+    said = answers.sentences(found, WORDS)
+    each = [sentence for sentence in said if "other validation examples would move" in sentence]
+    assert len(each) == 4 and all(f"by up to {reach:g}, {compared} than the margin" in sentence for sentence in each)
+    assert f"the 128 validation examples used: in {cells} of 4 cells the margin is smaller" in said[-1]
+    unknown = found["validation_errors"].with_columns(verdict=polars.lit("cannot say"))
+    assert "validation examples" not in " ".join(answers.sentences(found | {"validation_errors": unknown}, WORDS))
 
 
 def test_every_cell_has_its_sentence_under_its_task() -> None:

@@ -32,6 +32,8 @@ def summary(**changes: Any) -> dict[str, Any]:
         "parameters": 1234,
         "initial_validation_loss": 5.5,
         "best_validation_loss": 2.5,
+        "best_validation_error": 0.1,
+        "validation_stretches": 50,
         "best_step": 90,
         "final_validation_loss": 2.6,
         "final_training_loss": 2.4,

@@ -90,6 +90,7 @@ def study(
 
 def complete_summary(path: Path, loss: float, warmup: float) -> None:
     content = json.loads(path.read_text())
+    content |= {"best_validation_error": 0.1, "validation_stretches": 50}
     content |= {"warmup_steps": int(warmup * STEPS + 0.5), "parameters": 1000, "best_step": 99, "metric": None}
     content |= {f"{name}_loss": loss for name in ("best_validation", "final_validation", "final_training")}
     content["initial_validation_loss"] = 5.0

@@ -1,7 +1,8 @@
 """The answer in sentences, computed from the tables: what a report opens with.
 
-In: the tables runs, optima, plateaus, crossfit, comparisons, power, mixed_model, and `words` (labels, outcome, scale,
-confidence). Out: plain sentences, and the same as reStructuredText. A missing number is said in words, with its reason.
+In: the tables runs, optima, plateaus, validation_errors, crossfit, comparisons, power, mixed_model, and `words`
+(labels, outcome, scale, confidence). Out: plain sentences, and the same as reStructuredText. A missing number is said
+in words, with its reason.
 """
 
 from collections.abc import Sequence
@@ -69,7 +70,7 @@ def answers(tables: Tables, words: Words) -> list[Answer]:
     if own:
         cells = {task: [row for row in rows if ONE_WARMUP not in (row["note"] or "")] for task, rows in cells.items()}
     said = _sayable(tables) if own else tables
-    whole = [*_advantage(said), *_comparisons(said), *_model(said), *_power(said)]
+    whole = [*_advantage(said), *_comparisons(said), *_model(said), *_power(said), *_validation(tables)]
     return [
         short,
         *(Answer(label(task, words), _cells(rows, tables, words)) for task, rows in cells.items() if rows),
@@ -190,6 +191,7 @@ def _cell(plateau: Row, tables: Tables, words: Words) -> str:
         f"the lowest mean lies at {percent(best['optimum'])}",
         f"{percent(plateau['recommended'])} costs at most {plateau['recommended_high']:.2g} more than the best tried",
         *_valley(plateau, best),
+        *_sampled(plateau, tables),
     ]
     if best["diverged"]:
         parts.append(f"{number(best['diverged'], 'run')} diverged")
@@ -222,6 +224,34 @@ def _valley(plateau: Row, best: Row) -> list[str]:
     if best["interval_reaches_largest"]:
         return [f"the optimum lies above {low}, if the curve has one valley"]
     return [f"the optimum lies between {low} and {high}, if the curve has one valley"]
+
+
+def _sampled(plateau: Row, tables: Tables) -> list[str]:
+    """How far another validation set would move what is said of the cell, beside the margin."""
+    key = {axis: plateau[axis] for axis in CELL}
+    known = tables["validation_errors"].filter(verdict="ok", best=False, **key)
+    rivals = known.filter(polars.col("warmup").is_in(plateau["not_excluded"]))
+    row = max((rivals if rivals.height else known).to_dicts(), key=lambda row: row["difference_reach"], default=None)
+    if row is None:
+        return []
+    compared = f"{'more' if row['beyond_margin'] else 'less'} than the margin"
+    return [
+        f"other validation examples would move these differences by up to {row['difference_reach']:.2g}, {compared}"
+    ]
+
+
+def _validation(tables: Tables) -> list[str]:
+    """In how many cells the margin is smaller than what another validation set would move."""
+    known = tables["validation_errors"].filter(verdict="ok", best=False)
+    if known.is_empty():
+        return []
+    beyond = known.group_by(CELL).agg(polars.col("beyond_margin").any())["beyond_margin"]
+    examples = counts(known["examples"].to_list())
+    return [
+        f"All this holds for the {examples} validation examples used: in {int(beyond.sum())} of "
+        f"{number(len(beyond), 'cell')} the margin is smaller than what another validation set would move some "
+        "warmup's difference from the best."
+    ]
 
 
 def _advantage(tables: Tables) -> list[str]:

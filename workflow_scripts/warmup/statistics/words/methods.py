@@ -1,6 +1,7 @@
 """A Methods paragraph ready to paste, computed from the settings and from what was run.
 
-In: the tables runs, plateaus, comparisons, `words`, and the section `statistics` of the settings. Out: a paragraph.
+In: the tables runs, plateaus, validation_errors, comparisons, `words`, and the section `statistics` of the settings.
+Out: a paragraph.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,8 @@ def restructured_text(
     tables: Mapping[str, polars.DataFrame], words: Mapping[str, Any], statistics: Mapping[str, Any]
 ) -> str:
     """The paragraph: design, outcome, plateaus, optimum, comparisons, and the model if it was fitted."""
-    parts = [_design(tables, words), _outcome(words), _plateaus(tables, statistics), _optimum(statistics)]
+    parts = [_design(tables, words), _outcome(words), _plateaus(tables, statistics), _validation(tables)]
+    parts += [_optimum(statistics)]
     parts += [_comparisons(tables, statistics), _model(tables, statistics)]
     return " ".join(filter(None, parts)) + "\n"
 
@@ -67,6 +69,19 @@ def _plateaus(tables: Mapping[str, polars.DataFrame], statistics: Mapping[str, A
         "over all pairs of warmups; upper limits: Hsu's comparisons with the best; errors: "
         f"{errors}). A warmup is not excluded from the plateau while its lower limit is at most the practical margin "
         f"({margins}), and demonstrated to be in it once its upper limit is."
+    )
+
+
+def _validation(tables: Mapping[str, polars.DataFrame]) -> str:
+    """What the inference is over, and the sampling error that it leaves out."""
+    known = tables["validation_errors"].filter(verdict="ok")
+    if known.is_empty():
+        return "Inference is over seeds; validation examples are fixed."
+    return (
+        "Inference is over seeds; validation examples are fixed and the same for all runs of a task. How far other "
+        "examples would move a difference between two warmups was reckoned from the losses of the examples, averaged "
+        "over seeds and paired by example, in up to "
+        f"{max(known['stretches'].to_list())} stretches of consecutive ones."
     )
 
 
