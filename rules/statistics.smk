@@ -64,6 +64,7 @@ rule validation_errors:
     input:
         *of_each_cell("evaluation.parquet"),
         runs=rules.runs_table.output[0],
+        plateaus=rules.optima.output.plateaus[0],
     output:
         multiext(f"{TABLES}/validation_errors", ".parquet", ".csv"),
     log:
@@ -75,10 +76,7 @@ rule validation_errors:
         mem_mb=2000,
         runtime=10,
     params:
-        settings=depends(
-            "validation_errors.py",
-            *("outcome", "confidence", "margins", "equivalence_margins"),
-        ),
+        settings=depends("validation_errors.py", "outcome", "confidence"),
     script:
         "../workflow_scripts/validation_errors.py"
 

@@ -1,4 +1,4 @@
-"""Rule validation_errors: runs table and validations of every run -> sampling errors of differences between warmups."""
+"""Rule validation_errors: runs, plateaus and validations of every run -> how other examples would move differences."""
 
 from typing import Any
 
@@ -6,12 +6,13 @@ import polars
 
 from warmup import files
 from warmup.job import run_job
-from warmup.statistics.effect import validation
+from warmup.statistics.base import validation
 
 
 def main(job: Any) -> None:
-    runs = polars.read_parquet(job.input.runs)
-    found = validation.validation_errors(runs, job.input[:-1], job.params.settings)
+    *evaluations, runs, plateaus = job.input
+    frames = [polars.read_parquet(path) for path in (runs, plateaus)]
+    found = validation.validation_errors(*frames, evaluations, job.params.settings)
     files.write_table(found, *job.output)
 
 

@@ -7,8 +7,8 @@ import polars
 from statistics_settings import statistics
 
 from known_truth.simulation import Design, planted_optimum, runs
-from warmup.statistics.base import outcomes
-from warmup.statistics.effect import comparisons, mixed_model, optimum, plateau, power, validation
+from warmup.statistics.base import outcomes, validation
+from warmup.statistics.effect import comparisons, mixed_model, optimum, plateau, power
 
 WARMUPS = (0.0, 0.02, 0.1, 0.3)
 

@@ -16,8 +16,8 @@ from statistics_settings import statistics
 
 from warmup import files
 from warmup.errors import DataError
-from warmup.statistics.base import outcomes
-from warmup.statistics.effect import validation
+from warmup.statistics.base import outcomes, validation
+from warmup.statistics.effect.plateau import plateaus
 from warmup.training import loop
 
 WARMUPS = (0.0, 0.1, 0.3)
@@ -44,6 +44,12 @@ def written(folder: Path, table: polars.DataFrame, losses: Losses) -> list[Path]
     return paths
 
 
+def errors(table: polars.DataFrame, evaluations: list[Path], **changes: Any) -> polars.DataFrame:
+    """What the rule makes of a runs table and its validations."""
+    sets, _ = plateaus(table, statistics())
+    return validation.validation_errors(table, sets, evaluations, statistics(**changes))
+
+
 def drawn(seed: int, seeds: int = 3, hard: float = 1.0, own: float = 0.1) -> Losses:
     """Losses [seeds, warmups, examples]: what is hard for every run, and what is each warmup's own."""
     random = np.random.default_rng(seed)
@@ -54,7 +60,7 @@ def drawn(seed: int, seeds: int = 3, hard: float = 1.0, own: float = 0.1) -> Los
 
 def test_errors_are_those_of_a_paired_t_test_over_examples_of_losses_averaged_over_seeds(tmp_path: Path) -> None:
     table, losses = study(), drawn(1)
-    found = validation.validation_errors(table, written(tmp_path, table, losses), statistics())
+    found = errors(table, written(tmp_path, table, losses))
     assert dict(found.schema) == validation.VALIDATION_ERRORS
     assert found["best"].to_list() == [True, False, False] and found["verdict"].unique().to_list() == ["ok"]
     means = losses.astype(np.float32).astype(np.float64).mean(axis=0)
@@ -79,7 +85,7 @@ def test_limits_hold_the_difference_on_all_possible_examples_as_often_as_they_sa
             for number in range(2)
         }
         (cell,) = outcomes.cells(table)
-        rows = validation._cell(cell, kept, EXAMPLES, statistics())
+        rows = validation._cell(cell, kept, EXAMPLES, 0.01, statistics())
         difference = float((losses[:, 1] - losses[:, 0]).mean())  # truly 0: warmups differ by chance of examples only
         hits.append(abs(difference) <= rows[1]["difference_reach"])
     assert stats.binomtest(sum(hits), 300, 0.95).pvalue > 0.001
@@ -97,8 +103,7 @@ def test_what_cannot_be_said_of_other_examples_is_said_with_its_reason(
     changes: dict[str, Any], outcome: str, reason: str, tmp_path: Path
 ) -> None:
     table = study(**changes)
-    settings = statistics(outcome=outcome)
-    found = validation.validation_errors(table, written(tmp_path, table, drawn(2)), settings)
+    found = errors(table, written(tmp_path, table, drawn(2)), outcome=outcome)
     assert found["verdict"].unique().to_list() == ["cannot say"]
     assert all(reason in note for note in found["note"])
     assert found["difference_reach"].null_count() == len(found)
@@ -107,7 +112,7 @@ def test_what_cannot_be_said_of_other_examples_is_said_with_its_reason(
 def test_a_run_without_its_validations_is_named(tmp_path: Path) -> None:
     table = study()
     with pytest.raises(DataError, match=r"warmup 0\.3, seed 2"):
-        validation.validation_errors(table, written(tmp_path, table, drawn(3))[:-1], statistics())
+        errors(table, written(tmp_path, table, drawn(3))[:-1])
 
 
 @pytest.mark.parametrize("outcome", ["best_validation_loss", "final_validation_loss"])

@@ -1,9 +1,10 @@
 """What another validation set would move: the sampling error of differences between warmups, beside the margin.
 
-In: the runs table and the validations of every run. Out: one row per arm (VALIDATION_ERRORS). All statistics here else
-are inference over seeds at fixed validation examples. All runs of a task are validated on the same examples, so the
-difference of two warmups is taken example by example and only then averaged: what is hard for both drops out. Losses
-are means over seeds first, so that the error holds for the very difference that regrets and plateaus are about.
+In: the runs table, the margin of each cell, and the validations of every run. Out: one row per arm
+(VALIDATION_ERRORS). All other statistics are inference over seeds at fixed validation examples. All runs of a task are
+validated on the same examples, so the difference of two warmups is taken example by example and only then averaged:
+what is hard for both drops out. Losses are means over seeds first, so that the error is that of the very difference
+that regrets and plateaus are about.
 """
 
 import json
@@ -19,7 +20,6 @@ from warmup import stretches
 from warmup.errors import DataError
 from warmup.statistics.base.intervals import CANNOT_SAY, Floats, t_quantile
 from warmup.statistics.base.outcomes import CELL, COORDINATES, SCHEMA, Cell, cells
-from warmup.statistics.effect.plateau import margin
 
 FEWEST_STRETCHES = 5
 """From fewer stretches of validation examples no error is reckoned."""
@@ -29,20 +29,22 @@ Losses = Mapping[tuple[Any, ...], Floats | None]
 
 
 def validation_errors(
-    runs: polars.DataFrame, evaluations: Iterable[str | Path], settings: Mapping[str, Any]
+    runs: polars.DataFrame, plateaus: polars.DataFrame, evaluations: Iterable[str | Path], settings: Mapping[str, Any]
 ) -> polars.DataFrame:
     """One row per arm: how far other validation examples would move its loss and its difference from the best arm.
 
-    `evaluations`: evaluation.parquet of every run of `runs`. A run that is missing among them is a DataError.
+    `plateaus` has each cell's margin; `evaluations`: evaluation.parquet of every run of `runs`; `settings`: outcome and
+    confidence. A run that is missing among them is a DataError.
     """
     outcome = settings["outcome"]
     losses = dict(example_losses(path, outcome) for path in evaluations)
     parts = {row[:3]: row[3] for row in runs.select([*CELL, "validation_stretches"]).unique(CELL).iter_rows()}
+    margins = {row[:3]: row[3] for row in plateaus.select([*CELL, "margin"]).iter_rows()}
     rows: list[dict[str, Any]] = []
     for cell in cells(runs, outcome):
-        head = cell.key | {"role": cell.role}
-        found = _cell(cell, losses, parts[tuple(cell.key.values())], settings)
-        rows += [head | row for row in found]
+        key = tuple(cell.key.values())
+        head = cell.key | {"role": cell.role, "margin": margins[key]}
+        rows += [head | row for row in _cell(cell, losses, parts[key], margins[key], settings)]
     return polars.DataFrame(rows, schema=VALIDATION_ERRORS)
 
 
@@ -63,7 +65,9 @@ def example_losses(path: str | Path, outcome: str) -> tuple[tuple[Any, ...], Flo
     return key, None if kept is None else np.array(kept, dtype=np.float64)
 
 
-def _cell(cell: Cell, losses: Losses, parts: int | None, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _cell(
+    cell: Cell, losses: Losses, parts: int | None, margin: float | None, settings: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Rows of the arms of a cell; every row is blank where nothing can be said of any."""
     values, seeds = cell.block.values, cell.block.seeds
     whole = np.isfinite(values).all(axis=1)
@@ -81,15 +85,15 @@ def _cell(cell: Cell, losses: Losses, parts: int | None, settings: Mapping[str, 
     of_arms = np.array(kept).mean(axis=1)
     means = values[whole].mean(axis=0)
     best = int(np.argmin(means))
-    delta = margin(settings, cell.task, float(means[best]))
     by_stretch = stretches.means(of_arms, parts)
     own, apart = (each.std(axis=1, ddof=1) / parts**0.5 for each in (by_stretch, by_stretch - by_stretch[best]))
     reach = t_quantile(0.5 + settings["confidence"] / 2.0, parts - 1) * apart
     return [
         arm
-        | {"examples": of_arms.shape[1], "stretches": parts, "margin": delta, "best": index == best}
+        | {"examples": of_arms.shape[1], "stretches": parts, "best": index == best}
         | {"loss_error": float(own[index]), "difference_error": float(apart[index])}
-        | {"difference_reach": float(reach[index]), "beyond_margin": bool(reach[index] > delta)}
+        | {"difference_reach": float(reach[index])}
+        | {"beyond_margin": None if margin is None else bool(reach[index] > margin)}
         | {"verdict": "ok", "note": ""}
         for index, arm in enumerate(arms)
     ]
