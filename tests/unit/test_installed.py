@@ -105,12 +105,15 @@ def test_digests_are_of_the_package_wherever_it_lies(installed: Path, tmp_path: 
     assert {path.partition("/")[0] for path in files} == {"warmup"}
 
 
-def test_the_base_package_imports_no_torch(installed: Path, tmp_path: Path) -> None:
+def test_runs_are_judged_without_torch(installed: Path, tmp_path: Path) -> None:
+    rows = [f"{warmup},{seed},{3 + warmup + 0.001 * seed * warmup}" for warmup in (0, 0.5) for seed in range(3)]
+    (tmp_path / "runs.csv").write_text("\n".join(["warmup,seed,loss", *rows]))
     code = (
-        "import sys, warmup.command.__main__; "
-        "print([name for name in ('torch', 'transformers') if name in sys.modules])"
+        "import sys; from warmup.command.__main__ import main; "
+        "code = main(['judge', 'runs.csv', '--outcome', 'loss']); "
+        "print(code, [name for name in ('torch', 'transformers', 'pyarrow', 'numba') if name in sys.modules])"
     )
-    assert python(code, installed, tmp_path).strip() == "[]"
+    assert python(code, installed, tmp_path).splitlines()[-1] == "0 []"
 
 
 def test_a_job_that_would_run_an_installed_copy_stops_with_a_sentence(installed: Path, tmp_path: Path) -> None:
