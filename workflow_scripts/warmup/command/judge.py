@@ -17,7 +17,7 @@ from warmup.command.answer import Answer
 from warmup.command.own_runs import Meaning, OwnRuns
 from warmup.errors import ConfigurationError
 from warmup.statistics.base.intervals import CANNOT_SAY
-from warmup.statistics.effect import comparisons, optimum, pairwise, plateau, power
+from warmup.statistics.effect import comparisons, optimum, plateau, power
 from warmup.statistics.effect.best import UNDECIDED
 
 DESCRIPTION = "what a table of your own runs says: CSV, Parquet, or a folder of TensorBoard's event files"
@@ -76,7 +76,7 @@ def judged(runs: OwnRuns, meaning: Meaning, settings: Mapping[str, Any]) -> dict
     tables = {
         "plateaus": plateau.plateaus(table, settings)[0],
         "regrets": plateau.plateaus(table, settings)[1],
-        "pairs": pairwise.pairwise(table, settings),
+        "pairs": comparisons.pairwise(table, settings),
         "comparisons": comparisons.comparisons(table, settings),
         "power": power.power_table(table, settings).filter(when="after"),
     }
