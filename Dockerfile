@@ -13,6 +13,7 @@ RUN for name in train data analysis report; do micromamba install --yes --name b
     && micromamba clean --all --yes
 COPY --chown=$MAMBA_USER:$MAMBA_USER Snakefile config.yaml requirements.lock pyproject.toml LICENSE /opt/warmup-sweep/
 COPY --chown=$MAMBA_USER:$MAMBA_USER envs /opt/warmup-sweep/envs
+COPY --chown=$MAMBA_USER:$MAMBA_USER examples /opt/warmup-sweep/examples
 COPY --chown=$MAMBA_USER:$MAMBA_USER profiles /opt/warmup-sweep/profiles
 COPY --chown=$MAMBA_USER:$MAMBA_USER report /opt/warmup-sweep/report
 COPY --chown=$MAMBA_USER:$MAMBA_USER rules /opt/warmup-sweep/rules

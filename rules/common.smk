@@ -130,14 +130,21 @@ def code_of(script, choices={}):
     return closure.code(script, choices)
 
 
+def own_code(names):
+    """Digests of the user's files that the architectures with these names are classes of."""
+    sources = [SETTINGS["architectures"][name].get("source") for name in names]
+    files = dict.fromkeys(entry["module"] for entry in sources if entry)
+    return {key: code for file in files for key, code in closure.own_code(file).items()}
+
+
 SECTIONS = {**SETTINGS, "statistics": STATISTICS}
 
 
-def depends(script, *keys, section="statistics", choices={}, **values):
+def depends(script, *keys, section="statistics", choices={}, own_of=(), **values):
     """What a result depends on (nothing else makes it anew), as a function of wildcards for `params`:
 
     `keys` of a section of the configuration, further `values` by name (one that is a function is called when a job is
-    planned), and the digests of the code that its script uses.
+    planned), and the digests of the code that its script uses, with the user's own of the architectures `own_of`.
     """
 
     def settings(wildcards):
@@ -147,7 +154,7 @@ def depends(script, *keys, section="statistics", choices={}, **values):
                 name: value() if callable(value) else value
                 for name, value in values.items()
             },
-            "code": code_of(script, choices),
+            "code": {**code_of(script, choices), **own_code(own_of)},
         }
 
     return settings

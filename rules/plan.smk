@@ -31,6 +31,7 @@ rule bill:
     params:
         settings=depends(
             "bill.py",
+            own_of=ARCHITECTURES,
             settings=BILLED,
             runs=[list(run) for run in RUNS],
             data={task: f"{RESULTS}/data/{task}" for task in TASKS},

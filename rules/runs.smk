@@ -26,6 +26,7 @@ def settings_of(run):
         "code": {
             **code_of("prepare_data.py", grid.data_choices(SETTINGS, run.task)),
             **code_of("train.py", grid.run_choices(SETTINGS, run)),
+            **own_code([run.architecture]),
         },
     }
 

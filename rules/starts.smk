@@ -19,7 +19,11 @@ rule audit_starts:
         mem_mb=8000,
         runtime=60,
     params:
-        settings=depends("audit_starts.py", **grid.models_settings(SETTINGS, RUNS)),
+        settings=depends(
+            "audit_starts.py",
+            own_of=ARCHITECTURES,
+            **grid.models_settings(SETTINGS, RUNS),
+        ),
     script:
         "../workflow_scripts/audit_starts.py"
 

@@ -28,7 +28,9 @@ rule check_models:
         runtime=60,
     params:
         settings=depends(
-            "check_models.py", **grid.models_settings(SETTINGS, [*RUNS, *PROBE_RUNS])
+            "check_models.py",
+            own_of=dict.fromkeys(run.architecture for run in [*RUNS, *PROBE_RUNS]),
+            **grid.models_settings(SETTINGS, [*RUNS, *PROBE_RUNS]),
         ),
     script:
         "../workflow_scripts/check_models.py"

@@ -12,7 +12,7 @@ from warmup.provenance import why
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WORKFLOW = (
-    *("Snakefile", "config.yaml", "rules", "workflow_scripts", "schemas", "profiles", "report", "envs"),
+    *("Snakefile", "config.yaml", "rules", "workflow_scripts", "schemas", "profiles", "report", "envs", "examples"),
     *("tests/config.tiny.yaml", "tests/dag/study.yaml"),
 )
 """What a checkout has that Snakemake reads."""

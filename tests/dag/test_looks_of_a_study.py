@@ -20,7 +20,7 @@ from dag.studies import REPOSITORY, Study, rules, trainings
 
 from warmup.provenance import why
 
-PARTS = ("Snakefile", "config.yaml", "rules", "workflow_scripts", "schemas", "profiles", "report", "envs")
+PARTS = ("Snakefile", "config.yaml", "rules", "workflow_scripts", "schemas", "profiles", "report", "envs", "examples")
 
 CONFIGURATION = {
     "design": "adaptive",

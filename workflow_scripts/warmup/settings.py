@@ -27,6 +27,7 @@ class ArchitectureSettings(TypedDict):
     """An architecture's entry, as far as a training depends on it."""
 
     model_type: str
+    source: NotRequired[Mapping[str, str]]
     input: str
     tied_head: bool
     initialisation: str

@@ -4,10 +4,14 @@ Groups: embedding; blockNN.mixer, blockNN.feed_forward, blockNN.norm (blockNN.ot
 between_stages (patch merging of hierarchical backbones); final_norm; head.
 """
 
+from collections.abc import Mapping
+
 from torch import nn
 
 from warmup.architectures import roles
 
+PARTS = ("mixer", "feed_forward", "norm", "other")
+"""Parts of a block."""
 FEED_FORWARD = (
     "mlp",
     "ffn",
@@ -76,8 +80,16 @@ def _group(model: nn.Module, name: str, known: list[tuple[str, int, nn.Module]],
     return "final_norm" if is_norm and "embed" not in path.lower() else "embedding"
 
 
+def declared(block: nn.Module) -> Mapping[str, str]:
+    """{name of a direct child: its part}, as a block's class in a file of the user's own has it under LAYER_GROUPS."""
+    return getattr(type(block), "LAYER_GROUPS", {})
+
+
 def _part(block: nn.Module, name: str) -> str:
     """mixer, feed_forward, norm or other, from the block's direct child that holds the parameter."""
+    said = declared(block).get(name.split(".", 1)[0])
+    if said is not None:
+        return said
     child = name.split(".", 1)[0].lower()
     kind = type(getattr(block, name.split(".", 1)[0])).__name__.lower()
     if "norm" in kind or any(

@@ -1,4 +1,4 @@
-"""A backbone of transformers between the two adapters of a task.
+"""A backbone of transformers, or of the user's own, between the two adapters of a task.
 
 In: an architecture entry of the configuration and a task. Out: a torch module whose forward maps a batch's inputs to
 the outputs that the task's loss takes. Same entry, task and seed: same initial weights, bit for bit.
@@ -16,7 +16,7 @@ from transformers import AttentionInterface, AutoConfig, AutoModel, PretrainedCo
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from warmup import registry
-from warmup.architectures import families, roles, starts
+from warmup.architectures import families, own, roles, starts
 from warmup.errors import ConfigurationError
 from warmup.random_streams import torch_seed
 from warmup.tasks._task import Task
@@ -39,9 +39,7 @@ SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
 class Model(nn.Module):
     """`input_adapter` -> `backbone` -> `output_adapter`."""
 
-    def __init__(
-        self, input_adapter: nn.Module, backbone: PreTrainedModel, output_adapter: nn.Module, pixels: bool
-    ) -> None:
+    def __init__(self, input_adapter: nn.Module, backbone: nn.Module, output_adapter: nn.Module, pixels: bool) -> None:
         super().__init__()
         self.input_adapter = input_adapter
         self.backbone = backbone
@@ -50,39 +48,32 @@ class Model(nn.Module):
 
     def forward(self, inputs: Tensor) -> Any:
         """What the task's loss takes."""
-        states = self.backbone(**{self.backbone_argument: self.input_adapter(inputs)}).last_hidden_state
-        return self.output_adapter(states)
+        found = self.backbone(**{self.backbone_argument: self.input_adapter(inputs)})
+        return self.output_adapter(own.states(found))
 
 
 def build(architecture: ArchitectureSettings, task: Task, seed: int, device: str = "cpu") -> Model:
     """The model of an architecture entry for `task`, started as the entry's `initialisation` says.
 
-    transformers' start comes from the stream ("initial weights", seed); the authors' (see `starts`) replaces it
-    parameter by parameter, each from a stream of its own.
+    transformers' start, and that of a class of the user's own, comes from the stream ("initial weights", seed); the
+    authors' (see `starts`) replaces transformers' parameter by parameter, each from a stream of its own.
     device: "cpu" (training moves it later) or "meta" (shapes and counts only, no memory).
     Raises ConfigurationError, naming the key, if transformers cannot build it.
     """
-    configuration = backbone_configuration(architecture, task)
     pixels = architecture["input"] == "pixels"
     with torch.random.fork_rng(devices=[]), torch.device(device):
         torch.manual_seed(torch_seed("initial weights", seed))
-        try:
-            backbone = AutoModel.from_config(configuration, attn_implementation=attention(configuration))
-        except Exception as error:  # model types find faults in ways of their own
-            raise ConfigurationError(
-                f"settings: transformers cannot build this {architecture['model_type']}: {error}"
-            ) from error
-        if getattr(backbone, "pooler", None) is not None:
-            backbone.pooler = None  # unused: states go to the output adapter
-        _count_positions_from_zero(backbone)
+        backbone = own.backbone(architecture) if "source" in architecture else _of_transformers(architecture, task)
         tokens = _own_tokens(backbone)
         if task.vocabulary is None and tokens is not None:
             tokens.requires_grad_(False)
-        width = states_width(backbone.config)
+        width = states_width(backbone)
         inputs, outputs = task.adapters(
             width, tokens if task.vocabulary is not None else None, bool(architecture["tied_head"]), pixels
         )
         model = Model(inputs, backbone, outputs, pixels)
+        if "source" in architecture and task.vocabulary is not None:
+            own.start_tokens(model)
         start = starts.chosen(architecture)
         if start is not None:
             from warmup.architectures.starts._place import draw
@@ -100,6 +91,20 @@ def build(architecture: ArchitectureSettings, task: Task, seed: int, device: str
                     if roles.role(model.backbone, name) in (roles.MATRIX, roles.STACK):
                         parameter.mul_(scale)
     return model
+
+
+def _of_transformers(architecture: ArchitectureSettings, task: Task) -> PreTrainedModel:
+    configuration = backbone_configuration(architecture, task)
+    try:
+        backbone = AutoModel.from_config(configuration, attn_implementation=attention(configuration))
+    except Exception as error:  # model types find faults in ways of their own
+        raise ConfigurationError(
+            f"settings: transformers cannot build this {architecture['model_type']}: {error}"
+        ) from error
+    if getattr(backbone, "pooler", None) is not None:
+        backbone.pooler = None  # unused: states go to the output adapter
+    _count_positions_from_zero(backbone)
+    return backbone
 
 
 def attention(configuration: PretrainedConfig) -> str | None:
@@ -182,14 +187,14 @@ def _count_positions_from_zero(backbone: nn.Module) -> None:
             module.padding_idx = -1
 
 
-def _own_tokens(backbone: PreTrainedModel) -> nn.Embedding | None:
+def _own_tokens(backbone: nn.Module) -> nn.Embedding | None:
     try:
-        embedding = backbone.get_input_embeddings()
+        embedding = backbone.get_input_embeddings()  # type: ignore[operator]
     except (NotImplementedError, AttributeError):
         return None
     return embedding if isinstance(embedding, nn.Embedding) else None
 
 
-def states_width(configuration: PretrainedConfig) -> int:
-    """Width of `last_hidden_state`."""
-    return int(configuration.hidden_size)
+def states_width(backbone: nn.Module) -> int:
+    """Width of `last_hidden_state`, from a backbone's configuration, or of one that has none from itself."""
+    return int(getattr(backbone, "config", backbone).hidden_size)  # type: ignore[arg-type]

@@ -101,7 +101,9 @@ def audit(
 
 
 def drawn_by(entry: ArchitectureSettings) -> str:
-    """Whose start an entry of the configuration gets: the authors', or the library's."""
+    """Whose start an entry of the configuration gets: the authors', the library's, or that of the user's own class."""
+    if "source" in entry:
+        return starts.OWN
     return starts.LIBRARY if starts.chosen(entry) is None else starts.AUTHORS
 
 
@@ -132,7 +134,7 @@ def parameter_rows(network: nn.Module, entry: ArchitectureSettings) -> Iterator[
             "law_deviation": law.deviation if law else None,
             "distance": law.distance(meant) if law else None,
             "distance_by_chance": None if law is None else _by_chance(law, values.numel()),
-            "drawn_by": starts.AUTHORS if law is not None and starts.chosen(entry) else starts.LIBRARY,
+            "drawn_by": drawn_by(entry) if law is not None or "source" in entry else starts.LIBRARY,
         }
 
 

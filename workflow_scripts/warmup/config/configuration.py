@@ -15,6 +15,7 @@ import jsonschema
 import yaml
 
 from warmup import shipped
+from warmup.architectures import families
 from warmup.config import feasibility
 from warmup.errors import ConfigurationError
 
@@ -47,6 +48,8 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
     for section in ("architectures", "tasks", "recipes"):
         for name, entry in settings[section].items():
             entry.setdefault("label", name)
+            if section == "architectures" and "source" in entry:
+                entry.setdefault("model_type", families.OWN)
     _check(settings, schema())
     for recipe in settings["recipes"].values():
         _multiply_rates(recipe)

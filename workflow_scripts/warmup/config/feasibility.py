@@ -242,8 +242,11 @@ def _recipe(settings: Mapping[str, Any], recipe: Mapping[str, Any]) -> Iterator[
 
 
 def _architecture(architecture: Mapping[str, Any]) -> Iterator[str]:
+    if "source" in architecture:
+        yield from _own_class(architecture)
+        return
     if "model_type" not in architecture:
-        yield "model_type: this key is missing; give transformers' name, such as gpt2"
+        yield "model_type: this key is missing; give transformers' name, such as gpt2, or a `source` of your own"
         return
     known = model_types()
     if known and architecture["model_type"] not in known:
@@ -260,6 +263,24 @@ def _architecture(architecture: Mapping[str, Any]) -> Iterator[str]:
                     f"settings.{key}: read by transformers' start alone, but this architecture starts as its authors "
                     "start it; set its initialisation to library, or remove this key"
                 )
+
+
+def _own_class(architecture: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with an entry with a `source`, as far as its file tells without being imported."""
+    path, name = architecture["source"]["module"], architecture["source"]["class"]
+    if architecture["model_type"] != families.OWN:
+        yield "source: this entry has a model_type too; a class of your own needs none"
+    if architecture["input"] == "pixels":
+        yield "input: a class of your own takes embeddings (images are cut into patches and embedded for it)"
+    if architecture["initialisation"] == starts.LIBRARY:
+        yield "initialisation: a class of your own starts as it does itself, no library does; remove this key"
+    try:
+        known = registry.own_names(path)
+    except ConfigurationError as error:
+        yield f"source.module: {error}"
+        return
+    if name not in known:
+        yield _unknown("source.class", name, known or ["nothing"])
 
 
 @cache

@@ -107,11 +107,11 @@ def _share(network: model.Model, name: str, stack: torch.Tensor) -> float:
     """
     if not roles.are_experts(network.get_submodule(name.rpartition(".")[0])):
         return 1.0
-    configuration = network.backbone.config
+    configuration: Any = getattr(network.backbone, "config", network.backbone)
     chosen = next((getattr(configuration, key) for key in CHOSEN_EXPERTS if hasattr(configuration, key)), None)
     if not isinstance(chosen, int):
         raise ConfigurationError(
-            f"model_type: how many experts a token of {configuration.model_type} visits stands under none of "
+            f"model_type: how many experts a token of {type(network.backbone).__name__} visits stands under none of "
             f"{', '.join(CHOSEN_EXPERTS)}, so its cost is not known"
         )
     return min(1.0, chosen / stack.shape[0])
@@ -119,12 +119,12 @@ def _share(network: model.Model, name: str, stack: torch.Tensor) -> float:
 
 def _attention_width(network: model.Model) -> int:
     """Heads times their width; 0 for a backbone without attention."""
-    config = network.backbone.config
+    config: Any = getattr(network.backbone, "config", None)  # the user's own need none
     layer = config.per_layer_config[0] if getattr(config, "per_layer_config", None) else config  # they may differ
     heads = getattr(layer, "num_attention_heads", None)
     if not heads:
         return 0
-    width = getattr(layer, "head_dim", None) or model.states_width(config) // heads
+    width = getattr(layer, "head_dim", None) or model.states_width(network.backbone) // heads
     return int(heads) * int(width)
 
 
@@ -146,8 +146,9 @@ def _observed(network: model.Model, task: Task) -> int:
     if task.shape is None:
         raise AssertionError("a backbone that takes pixels is refused elsewhere for tasks without images")
     height, width, channels = task.shape
-    if network.backbone.config._attn_implementation != "eager":
-        network.backbone.set_attn_implementation("eager")  # torch's counter overlooks the fused one on some devices
+    backbone: Any = network.backbone
+    if backbone.config._attn_implementation != "eager":
+        backbone.set_attn_implementation("eager")  # torch's counter overlooks the fused one on some devices
     with FlopCounterMode(display=False) as counter:
         network(torch.empty(1, channels, height, width, device="meta"))
     return int(counter.get_total_flops())

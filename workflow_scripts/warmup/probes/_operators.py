@@ -25,6 +25,10 @@ VALUES = {
 }
 """Operator (function of a modelling module) -> the argument [n, positions, heads, size] that it is linear in."""
 
+DECLARED = "MIXING_OPERATOR"
+"""Attribute of a mixer's class in a file of the user's own: (function of that file, its argument that it is linear in),
+the arguments and the result as those above."""
+
 SKIP = "D"
 """Argument that passes each value by the mixing, times a factor: no part of the matrix."""
 
@@ -65,35 +69,47 @@ class Call:
         return self.output(**shortened).permute(0, 2, 1, 3)
 
 
-def found(model: nn.Module) -> dict[str, tuple[nn.Module, ModuleType, str]]:
-    """Mixers of `model` whose modelling module has an operator: name -> (mixer, modelling module, operator)."""
+@dataclass(frozen=True)
+class Operator:
+    """A function of the module `home`, and the argument that it is linear in."""
+
+    home: ModuleType
+    function: str
+    values: str
+
+
+def found(model: nn.Module) -> dict[str, tuple[nn.Module, Operator]]:
+    """Mixers of `model` that have an operator (of their modelling module, or the one they declare), by name."""
     mixers = {}
     for name, module in model.named_modules():
         home = sys.modules[type(module).__module__]
-        operator = next((function for function in VALUES if hasattr(home, function)), None)
-        if operator is not None and hasattr(module, "A_log"):
-            mixers[name] = (module, home, operator)
+        declared = getattr(type(module), DECLARED, None)
+        known = next((function for function in VALUES if hasattr(home, function)), None)
+        if declared is not None:
+            mixers[name] = (module, Operator(home, *declared))
+        elif known is not None and hasattr(module, "A_log"):
+            mixers[name] = (module, Operator(home, known, VALUES[known]))
     return mixers
 
 
 @contextmanager
-def recorded(mixers: Mapping[str, tuple[nn.Module, ModuleType, str]], calls: dict[str, Call]) -> Iterator[None]:
+def recorded(mixers: Mapping[str, tuple[nn.Module, Operator]], calls: dict[str, Call]) -> Iterator[None]:
     """Inside, each mixer's call of its operator is put into `calls`, by the mixer's name; the operator still runs."""
     running: list[str] = []
     handles = []
-    before: dict[tuple[ModuleType, str], Callable[..., Any]] = {}
-    for name, (module, home, operator) in mixers.items():
+    before: dict[Operator, Callable[..., Any]] = {}
+    for name, (module, operator) in mixers.items():
         handles.append(module.register_forward_pre_hook(partial(_begin, running, name)))
-        before[home, operator] = getattr(home, operator)
-    for (home, operator), function in before.items():
-        setattr(home, operator, _recorder(function, VALUES[operator], running, calls))
+        before[operator] = getattr(operator.home, operator.function)
+    for operator, function in before.items():
+        setattr(operator.home, operator.function, _recorder(function, operator.values, running, calls))
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
-        for (home, operator), function in before.items():
-            setattr(home, operator, function)
+        for operator, function in before.items():
+            setattr(operator.home, operator.function, function)
 
 
 def _begin(running: list[str], name: str, module: nn.Module, given: Any) -> None:

@@ -5,7 +5,7 @@ its meaning (see `meaning`). Packages whose modules are chosen by name (see `reg
 given; an import that cannot be read counts a whole package, and `doubts` says so. docs/provenance.md tells the rest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -13,12 +13,13 @@ from pathlib import Path
 
 from warmup import shipped
 from warmup.errors import ConfigurationError, UserError
+from warmup.provenance.code_state import OWN
 from warmup.provenance.differences import differences, fingerprint
 from warmup.provenance.imports import Chosen, Doubt
 from warmup.provenance.read_sources import Source, short_digest, source
 from warmup.provenance.staleness import refuse_stale, stale, stale_runs, survey
 from warmup.provenance.versions import versions
-from warmup.registry import PACKAGES
+from warmup.registry import PACKAGES, own_file
 
 __all__ = [
     "code",
@@ -28,6 +29,8 @@ __all__ = [
     "fingerprint",
     "forget",
     "meanings",
+    "meanings_of_own",
+    "own_code",
     "refuse_stale",
     "stale",
     "stale_runs",
@@ -49,6 +52,38 @@ def code(script: str | Path, choices: Mapping[str, Sequence[str]] = {}) -> dict[
     """
     root, path = _locate(script)
     return dict(_closure(root, path, _frozen(choices)).digests)
+
+
+def own_code(path: str) -> dict[str, str]:
+    """Digest of the user's file at `path` and of every file beside it that it imports, keyed OWN + path.
+
+    `path` as the configuration has it (see `registry.own_file`). Imports that lead elsewhere are not followed.
+    """
+    digests: dict[str, str] = {}
+    folder, waiting = Path(path).parent, [Path(path)]
+    while waiting:
+        current = waiting.pop()
+        if OWN + current.as_posix() in digests:
+            continue
+        module = ".".join(current.relative_to(folder).with_suffix("").parts)
+        known = source(own_file(current.as_posix()), module.removesuffix(".__init__"))
+        digests[OWN + current.as_posix()] = known.digest()
+        for imported in known.imports.plain:
+            for part in _with_parents(imported):
+                place = folder.joinpath(*part.split("."))
+                found = (place.with_suffix(".py"), place / "__init__.py")
+                waiting += [file for file in found if own_file(file.as_posix()).is_file()]
+    return dict(sorted(digests.items()))
+
+
+def meanings_of_own(keys: Iterable[str]) -> dict[str, str]:
+    """Digest that `own_code` gives each of these files by now, keyed as there; none if it is no Python, or gone."""
+    found: dict[str, str] = {}
+    for key in keys:
+        with suppress(UserError, OSError):
+            file = own_file(key.removeprefix(OWN))
+            found[key] = source(file, file.stem).digest()
+    return found
 
 
 def doubts(script: str | Path, choices: Mapping[str, Sequence[str]] = {}) -> list[str]:

@@ -1,6 +1,7 @@
 """Command: the digest that each file of the code is recorded with, {path: digest}, as JSON on standard output.
 
-A job asks it (`code_state.meanings`) in a process of its own: so no result depends on how this is done.
+With keys of the user's own files as arguments: those of these files. A job asks it (`code_state`) in a process of its
+own: so no result depends on how this is done.
 """
 
 import json
@@ -9,4 +10,5 @@ import sys
 from warmup.provenance import closure
 
 if __name__ == "__main__":
-    json.dump(closure.meanings(), sys.stdout)
+    own = sys.argv[1:]
+    json.dump(closure.meanings_of_own(own) if own else closure.meanings(), sys.stdout)

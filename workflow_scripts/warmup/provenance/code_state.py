@@ -17,6 +17,9 @@ from warmup import shipped
 ROOT = shipped.ROOT
 """The folder of the rules' scripts; paths of code are relative to it."""
 
+OWN = "own:"
+"""Begins the key of a file of the user's own, whose path follows; it lies anywhere."""
+
 KEPT = Path(".snakemake") / "warmup-meanings.json"
 """Relative to the folder Snakemake works in: the meanings of the last state that a job asked about."""
 
@@ -37,7 +40,8 @@ def state() -> str:
 
 def changed(code: Mapping[str, str]) -> list[str]:
     """Files of `code` (answers of `closure.code`, merged or not) that mean something else by now, or are gone."""
-    known = meanings()
+    own = [path for path in code if path.startswith(OWN)]
+    known = {**meanings(), **(_asked(own) if own else {})}
     return [path for path, digest in code.items() if digest != known.get(path)]
 
 
@@ -55,15 +59,21 @@ def meanings() -> Mapping[str, str]:
             return found
     except (OSError, ValueError, KeyError, TypeError):
         pass  # missing or half of it: found anew
-    command = [sys.executable, "-m", "warmup.provenance.code_check"]
+    files = _asked([])
+    if KEPT.parent.is_dir() and state() == now:  # else it changed while it was read
+        _keep(json.dumps({"state": now, "files": files}))
+    return files
+
+
+def _asked(own: list[str]) -> dict[str, str]:
+    """What `code_check` says, in a process of its own: of the user's files with these keys, else of all of the code."""
+    command = [sys.executable, "-m", "warmup.provenance.code_check", *own]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"the check of the code failed: {done.stderr}")
-    files: dict[str, str] = json.loads(done.stdout)
-    if KEPT.parent.is_dir() and state() == now:  # else it changed while it was read
-        _keep(json.dumps({"state": now, "files": files}))
-    return files
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
 
 
 def _keep(text: str) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from warmup import kernels, registry, schedules
-from warmup.architectures import families, layers, model, roles, warmup_roles
+from warmup.architectures import families, layers, model, own, roles, warmup_roles
 from warmup.errors import ConfigurationError
 from warmup.tasks._task import Task
 
@@ -88,6 +88,8 @@ def describe(architecture: ArchitectureSettings, task: Task) -> dict[str, Any]:
     described = describe_on_meta(architecture, task)
     kernels.install("cpu", 1, architecture["model_type"])
     network = model.build(architecture, task, seed=0)
+    if "source" in architecture:
+        own.refuse_other_interface(network.backbone, architecture)
     refuse_failing(network, architecture, task)
     if task.vocabulary is not None:
         refuse_looking_ahead(network, architecture, task)
@@ -106,7 +108,7 @@ def describe_on_meta(architecture: ArchitectureSettings, task: Task) -> dict[str
         "layer_groups": {group: sum(sizes[name] for name in names) for group, names in groups.items()},
         "roles": _summed(sizes, kinds),
         "warmup_roles": _summed(sizes, warmup_roles.warmup_roles(network)),
-        "width": model.states_width(network.backbone.config),
+        "width": model.states_width(network.backbone),
         "layers": len(layers.blocks(network.backbone)),
     }
 
@@ -128,8 +130,9 @@ def refuse_failing(network: model.Model, architecture: ArchitectureSettings, tas
         task.loss(network(inputs), targets).backward()
     except Exception as error:  # whatever transformers' code may raise; told with its place
         place = traceback.extract_tb(error.__traceback__)[-1]
+        key, name, where = _called(architecture)
         raise ConfigurationError(
-            f"model_type: a training step of {architecture['model_type']} on a CPU fails in transformers or torch: "
+            f"{key}: a training step of {name} on a CPU fails in {where}: "
             f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno}); "
             "change its settings, or leave this architecture out"
         ) from error
@@ -147,17 +150,26 @@ def refuse_looking_ahead(network: model.Model, architecture: ArchitectureSetting
         before, after = network(tokens).logits()[0, :-1], network(changed).logits()[0, :-1]
     difference = float((before - after).abs().max() / before.abs().max().clamp(min=1e-12))
     if not difference <= TOLERANCE:
+        key, name, _ = _called(architecture)
         raise ConfigurationError(
-            f"model_type: {architecture['model_type']} lets a position see later ones (its outputs change by "
+            f"{key}: {name} lets a position see later ones (its outputs change by "
             f"{difference:.0e}), so it cannot model language; take a causal backbone, or tasks that are not language"
         )
+
+
+def _called(architecture: ArchitectureSettings) -> tuple[str, str, str]:
+    """The key that names a backbone, what it is called, and whose code it is."""
+    if "source" in architecture:
+        return "source", own.named(architecture), "its file or torch"
+    return "model_type", architecture["model_type"], "transformers or torch"
 
 
 def _positions(network: model.Model, architecture: ArchitectureSettings, task: Task) -> None:
     if architecture["input"] == "pixels":
         return
     longest = families.family(architecture["model_type"]).longest_sequence(architecture["settings"])
-    limit = longest or ("max_position_embeddings", getattr(network.backbone.config, "max_position_embeddings", None))
+    settings = getattr(network.backbone, "config", network.backbone)
+    limit = longest or ("max_position_embeddings", getattr(settings, "max_position_embeddings", None))
     if limit[1] is not None and 0 < limit[1] < task.positions:  # XLNet's -1: no limit
         raise ConfigurationError(
             f"settings.{limit[0]}: {limit[1]} positions are fewer than the task's {task.positions}"

@@ -12,6 +12,9 @@ from types import ModuleType
 
 from warmup import registry
 
+OWN = "own"
+"""The model type of an entry with a `source`: a class in a file of the user's own."""
+
 
 def family(model_type: str) -> ModuleType:
     """The module for transformers' `model_type`."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from warmup import registry
 
-AUTHORS, LIBRARY = "authors", "library"
+AUTHORS, LIBRARY, OWN = "authors", "library", "own"
 
 DECIDED_BY_THE_START = (
     *("initializer_range", "initializer_factor", "init_std", "rescale_prenorm_residual", "w_init_variance_scale"),

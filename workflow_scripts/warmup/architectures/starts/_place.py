@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import nn
@@ -51,7 +52,8 @@ def places(network: nn.Module) -> Iterator[tuple[str, nn.Parameter, Place]]:
     tied = "output_adapter.weight" not in dict(trained)
     for name, parameter in trained:
         path, block = _path(name, blocks)
-        yield name, parameter, Place(path, parameter.shape, block, len(blocks), backbone.config, pixels, tied)  # type: ignore[arg-type]
+        config: Any = getattr(backbone, "config", None)  # the user's own have none, and no specification asks for it
+        yield name, parameter, Place(path, parameter.shape, block, len(blocks), config, pixels, tied)
 
 
 def laws(network: nn.Module, specification: ModuleType) -> dict[str, Law | None]:
