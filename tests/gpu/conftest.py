@@ -4,13 +4,11 @@ WARMUP_TEST_GPU=1 asks for the card. WARMUP_TEST_GPU=cpu is the dry form, which 
 tests/config.tiny.yaml's sizes, without what only a card can answer (its memory, waiting for it, its kernels' names).
 """
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
@@ -43,31 +41,9 @@ def settings(device: str) -> dict[str, Any]:
 def data(settings: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepared data of the three tasks, of the study's shapes and random content: <folder>/{language,images,series}."""
     root = tmp_path_factory.mktemp("random")
-    draws = np.random.default_rng(0)
     for name, task in settings["tasks"].items():
-        (root / name).mkdir()
-        with expected_data.folder(task, Path("/nowhere")) as (shapes, _):
-            facts = json.loads((shapes / "data.json").read_text())
-            picture = np.load(shapes / "train_images.npy").shape[1:] if task["kind"] == "classification" else ()
-        (root / name / "data.json").write_text(json.dumps(facts))
-        for part in ("train", "validation"):
-            for array, values in _random(task, facts, picture, part, draws).items():
-                np.save(root / name / f"{array}.npy", values)
+        expected_data.fill(task, root / name)
     return root
-
-
-def _random(
-    task: Mapping[str, Any], facts: Mapping[str, Any], picture: tuple[int, ...], part: str, draws: np.random.Generator
-) -> dict[str, Any]:
-    if task["kind"] == "language":
-        length = 100 * task["sequence_length"]
-        return {part: draws.integers(0, facts["vocabulary"]["size"], length, dtype=np.uint16)}
-    if task["kind"] == "classification":
-        return {
-            f"{part}_images": draws.integers(0, 256, (256, *picture), dtype=np.uint8),
-            f"{part}_labels": draws.integers(0, len(facts["classes"]), 256),
-        }
-    return {part: draws.normal(size=(1000, len(facts["channels"]))).astype(np.float32)}
 
 
 @pytest.fixture(scope="session")

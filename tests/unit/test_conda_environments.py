@@ -117,6 +117,20 @@ def test_versions_are_those_of_the_lock_file(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_list_says_which_version_is_pinned_and_which_was_seen(name: str) -> None:
+    _, conda, pip = environment(name)
+    for row in packages():
+        wanted = conda.get(row["conda"]) if row["conda"] else pip.get(row["pypi"])
+        if wanted is None:
+            continue
+        version = re.sub(r"^=+", "", wanted).split("=*")[0]
+        assert row["pinned"] == (version or "any"), (
+            f"{row['conda'] or row['pypi']}: {row['pinned']}, envs/{name}.yaml: {version}"
+        )
+        assert re.fullmatch(r"\d[\w.]*( \d{4}-\d{2}-\d{2})?", row["seen"]) or row["source"].startswith("not looked up:")
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_python_is_the_one_that_is_tested(name: str) -> None:
     assert environment(name)[1]["python"] == "=3.11"
 

@@ -1,7 +1,7 @@
 """Shapes of a task's data before they are prepared, so that a bill needs no download.
 
 Prepared data say themselves what they are. Until then: what each source is known to hold; of a user's own file what its
-options say, else a guess that the bill names.
+options say, else a guess that the bill names. `fill` makes data of those shapes, for steps whose time is measured.
 """
 
 import json
@@ -40,6 +40,26 @@ def folder(task: Mapping[str, Any], prepared: Path) -> Iterator[tuple[Path, str]
         if images is not None:
             np.save(Path(place, "train_images.npy"), images)
         yield Path(place), note
+
+
+def fill(task: Mapping[str, Any], place: Path, examples: int = 256) -> None:
+    """Put data of the task's shapes into the new folder `place`: random tokens, pictures or rows, always the same."""
+    place.mkdir(parents=True)
+    facts, picture, _ = _facts(task)
+    (place / "data.json").write_text(json.dumps(facts))
+    draws = np.random.default_rng(0)
+    for part in ("train", "validation"):
+        if task["kind"] == "language":
+            length = examples + task["sequence_length"]
+            arrays = {part: draws.integers(0, facts["vocabulary"]["size"], length, dtype=np.uint16)}
+        elif picture is not None:
+            pixels = draws.integers(0, 256, (examples, *picture.shape[1:]), dtype=np.uint8)
+            arrays = {f"{part}_images": pixels, f"{part}_labels": draws.integers(0, len(facts["classes"]), examples)}
+        else:
+            length = examples + task["context"] + task["horizon"]
+            arrays = {part: draws.normal(size=(length, len(facts["channels"]))).astype(np.float32)}
+        for name, values in arrays.items():
+            np.save(place / f"{name}.npy", values)
 
 
 def _facts(task: Mapping[str, Any]) -> tuple[dict[str, Any], NDArray[np.uint8] | None, str]:
