@@ -80,6 +80,9 @@ def test_running_out_of_a_gpus_memory_asks_for_no_more_of_the_hosts(tmp_path: Pa
         tmp_path, "1.log", f"error: out of memory (cuda) in architecture=mamba with a batch of 32 ({error})\n{error}"
     )
     assert resources.memory_mb(settings, 2, tmp_path) == before
+    leave_log(tmp_path, "2.log", "RuntimeError: CUDA error: out of memory")
+    leave_log(tmp_path, "3.log", "RuntimeError: Triton Error [CUDA]: out of memory")
+    assert resources.memory_mb(settings, 4, tmp_path) == before
 
 
 def test_running_out_of_time_raises_time_alone(tmp_path: Path) -> None:

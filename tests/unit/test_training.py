@@ -14,6 +14,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
+from warmup.cluster import exhaustion
 from warmup.config import grid
 from warmup.errors import EnvironmentProblemError
 from warmup.training import loop, recording
@@ -330,6 +331,16 @@ def test_out_of_memory_names_the_run_its_batch_and_the_keys(error: Exception, ru
         "tasks.language.batch_size",
     ):
         assert part in str(refused.value)
+
+
+def test_our_sentence_about_a_gpus_memory_is_not_read_as_the_hosts(run_settings: Settings, tmp_path: Path) -> None:
+    settings = run_settings()
+    settings["training"]["device"] = "cuda"
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 6.14 GiB.")
+    with pytest.raises(EnvironmentProblemError) as told, loop.out_of_memory_explained(settings):
+        raise error
+    (tmp_path / "1.log").write_text(f"error: {told.value}\n")
+    assert exhaustion.times(tmp_path) == (0, 0)
 
 
 def test_other_errors_are_not_taken_for_out_of_memory(run_settings: Settings) -> None:

@@ -12,11 +12,13 @@ SLURM_LOGS = Path(".snakemake/slurm_logs")
 """Where the executor plugin has jobs write, below the working directory: <rule>/<wildcards joined by _>/<job>.log."""
 
 MEMORY = re.compile(
-    r"oom.kill|exceeded (?:job )?memory limit|DUE TO MEMORY|(?<!CUDA )out of memory(?! \(cuda\))", re.IGNORECASE
+    r"oom.kill|exceeded (?:job )?memory limit|DUE TO MEMORY"
+    r"|(?<!CUDA )(?<!CUDA error: )(?<!\[CUDA\]: )out of memory(?! \(cuda\))",
+    re.IGNORECASE,
 )
 """slurmstepd with cgroups ("Detected 1 oom_kill event") and without ("exceeded memory limit"), our own message. That a
-GPU's memory ran out (ours: "out of memory (cuda)", PyTorch's: "CUDA out of memory") is no reason to ask for more of the
-host's."""
+GPU's memory ran out is no reason to ask for more of the host's: "out of memory (cuda)" (ours), "CUDA out of memory" and
+"CUDA error: out of memory" (PyTorch's), "[CUDA]: out of memory" (Triton's)."""
 
 TIME = re.compile(r"DUE TO TIME LIMIT")
 """slurmstepd: "*** JOB 12 ON node CANCELLED AT ... DUE TO TIME LIMIT ***"."""
