@@ -61,11 +61,9 @@ def in_principle(model_type: str, images: bool) -> str:
     found = AutoConfig.for_model(model_type)
     if found.is_encoder_decoder:
         return "an encoder-decoder"
-    if any(
-        name.endswith(("text_config", "vision_config", "audio_config", "encoder_config")) for name in found.sub_configs
-    ):
-        return "made of several networks" if not images else ""
-    return ""
+    several = ("text_config", "vision_config", "audio_config", "encoder_config")
+    parts = [name for name in found.sub_configs if name.endswith(several)]
+    return "made of several networks" if len(parts) > (1 if images else 0) else ""
 
 
 def examine(model_type: str, images: bool) -> tuple[str, str]:

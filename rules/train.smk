@@ -49,6 +49,7 @@ rule train:
         f"{LOGS}/train/{CELL}/warmup={{warmup}}/seed={{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/train/{CELL}/warmup={{warmup}}/seed={{seed}}.tsv"
+    priority: 50  # before pages: one that fails leaves Snakemake with fewer trainings to stop at
     conda:
         "../envs/train.yaml"
     threads: SETTINGS["training"]["threads"]

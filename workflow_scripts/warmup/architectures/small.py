@@ -23,6 +23,8 @@ SMALLEST, GRAIN = 8, 8
 """Scaled sizes are multiples of the grain."""
 EXPERTS, CHOSEN = 4, 2
 """Experts of a layer, and of them those that a token visits."""
+WINDOW = 4
+"""Side of a window of patches: small pictures leave few patches to the second stage."""
 VOCABULARY = 256
 """Rows of tables beside the vocabulary's own (hashes, tokens of each layer)."""
 
@@ -48,6 +50,8 @@ def small_settings(model_type: str, width: int, depth: int) -> dict[str, Any]:
         raise ConfigurationError(f"model_type: transformers knows no {model_type!r}") from error
     aliases = getattr(configuration, "attribute_map", {})
     default = {key: value for key, value in configuration.to_dict().items() if key not in aliases}
+    if "depths" in default:
+        return _stages(model_type, default, width, depth)
     width_key, depth_key = _first(default, WIDTH_KEYS), _first(default, DEPTH_KEYS)
     patterns = dict(_patterns(default, default.get(depth_key or "")))
     if width_key is None or (depth_key is None and not patterns):
@@ -65,6 +69,22 @@ def small_settings(model_type: str, width: int, depth: int) -> dict[str, Any]:
     settings |= _state_space(default, {**default, **settings}, width)
     if default.get("layer_types", ()) is None:  # a type that cannot choose them itself
         settings["layer_types"] = ["full_attention"] * depth
+    return settings
+
+
+def _stages(model_type: str, default: Mapping[str, Any], width: int, depth: int) -> dict[str, Any]:
+    """Settings of a type whose layers come in stages, each twice as wide as the last: two stages, up to `width`."""
+    if not all(isinstance(default.get(key), kind) for key, kind in (("embed_dim", int), ("num_heads", list))):
+        raise ConfigurationError(
+            f"model_type: sizes of {model_type} are given stage by stage in a way that is not derived here"
+        )
+    heads = [max(1, size // HEAD_SIZE) for size in (width // 2, width)]
+    settings: dict[str, Any] = {"embed_dim": width // 2, "num_heads": heads}
+    settings["depths"] = [depth - depth // 2, max(1, depth // 2)]
+    if "window_size" in default:
+        settings["window_size"] = WINDOW
+    if "pretrained_window_sizes" in default:
+        settings["pretrained_window_sizes"] = [0, 0]
     return settings
 
 
