@@ -155,6 +155,7 @@ QUESTION_TABLES = {
     "learning_rate": "rate_answers",
     "recipes": "recipe_arms",
     "plateau_heights": "plateau_height_differences",
+    "initialisation": "start_differences",
 }
 OWN_TABLE = QUESTION_TABLES.get(WORDS["question"])
 

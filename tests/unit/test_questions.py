@@ -1,5 +1,6 @@
 """A study answers its own question first: recipes, plateau heights, relatives; what was not asked is left out."""
 
+import math
 from typing import Any
 
 import docutils.core
@@ -79,6 +80,55 @@ def test_relatives_that_share_no_warmup_are_named() -> None:
     )
     alone = questions.families({"plateaus": plateaus.head(1), "runs": runs}, WORDS)
     assert alone.sentences == ["No two relatives have an answer on the same task."] and alone.rows == []
+
+
+def start_difference(quantity: str, authors: float, library: float, half: float | None) -> dict[str, Any]:
+    size = authors - library
+    limits = {"difference_low": None if half is None else size - half}
+    limits |= {"difference_high": None if half is None else size + half}
+    place = {"architecture": "gpt2", "twin": "gpt2_library", "task": "text", "recipe": "adamw", "n": 3}
+    note = "cannot say: one seed" if half is None else ""
+    return (
+        place
+        | {"quantity": quantity, "authors": authors, "library": library, "difference": size}
+        | limits
+        | {"note": note}
+    )
+
+
+def test_the_differences_between_two_starts_are_said_with_size_and_interval_and_no_verdict() -> None:
+    table = polars.DataFrame(
+        [
+            start_difference("optimum", 0.1, 0.02, 0.1),
+            start_difference("regret", 0.05, 0.25, 0.1),
+            start_difference("log_spike_ratio", math.log(8), math.log(2), math.log(2)),
+        ]
+    )
+    reply = questions.initialisation({"start_differences": table}, WORDS | {"confidence": 0.95})
+    assert reply.rows == [
+        (
+            "GPT-2 on Text",
+            "10 % against 2 %, +8 points (-2 to +18)",
+            "0.05 against 0.25, -0.2 (-0.3 to -0.1)",
+            "8 against 2, 4 times (2 to 8)",
+        )
+    ]
+    said = " ".join(reply.sentences)
+    assert (
+        "leaves out zero for the best warmup in 0, for the regret of no warmup in 1 and for the spike ratio without "
+        "warmup in 1 of them (95% confidence, n = 3 seeds)" in said
+    )
+    assert "The regret of no warmup is higher from the authors' start in 0 and lower in 1 of 1 cell" in said
+    assert "no verdict is drawn" in said
+
+
+def test_starts_that_one_seed_cannot_tell_apart_are_not_compared_in_words() -> None:
+    table = polars.DataFrame([start_difference(name, 0.1, 0.1, None) for name in questions.QUANTITIES])
+    reply = questions.initialisation({"start_differences": table}, WORDS | {"confidence": 0.95})
+    assert all("one seed" in text for text in reply.rows[0][1:])
+    assert all("the same from both starts" in sentence for sentence in reply.sentences[1:])
+    empty = questions.initialisation({"start_differences": table.clear()}, WORDS)
+    assert empty.rows == [] and "No architecture was trained from both" in empty.sentences[0]
 
 
 def test_a_study_of_warmups_has_no_other_question() -> None:

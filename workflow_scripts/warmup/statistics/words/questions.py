@@ -5,9 +5,12 @@ In: the tables of the study by name, words (labels, question). Out: a `Reply`, o
   - learning_rate: warmups at one rate and at each one's best rate, rates at each warmup; the outcome's unit;
   - recipes: each recipe and warmup with the first recipe, without warmup and at its best; the outcome's unit;
   - plateau_heights: heights of the plateau after the same decay, two by two; the outcome's unit;
-  - families: the warmups not excluded of two relatives of one lineage; fractions of training.
+  - families: the warmups not excluded of two relatives of one lineage; fractions of training;
+  - initialisation: an architecture from its authors' start and from the library's; fractions of training (best
+    warmup), the outcome's unit (regret of no warmup), a factor (spike ratio without warmup). No verdict.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,7 +18,18 @@ from itertools import combinations
 import polars
 
 from warmup.statistics.base.intervals import CANNOT_SAY
-from warmup.statistics.words.sentence_parts import Row, Words, label, listed, number, percent, place, rates, reason
+from warmup.statistics.words.sentence_parts import (
+    Row,
+    Words,
+    counts,
+    label,
+    listed,
+    number,
+    percent,
+    place,
+    rates,
+    reason,
+)
 
 Tables = Mapping[str, polars.DataFrame]
 
@@ -36,6 +50,7 @@ def reply(tables: Tables, words: Words) -> Reply | None:
         "recipes": recipes,
         "plateau_heights": plateau_heights,
         "families": families,
+        "initialisation": initialisation,
     }.get(words["question"])
     return answer(tables, words) if answer else None
 
@@ -194,6 +209,81 @@ def families(tables: Tables, words: Words) -> Reply:
         else "No two relatives have an answer on the same task."
     )
     return Reply([first, *sentences], ("", "relatives", "nothing excluded in", "pairs that differ"), rows)
+
+
+QUANTITIES = {
+    "optimum": "the best warmup",
+    "regret": "the regret of no warmup",
+    "log_spike_ratio": "the spike ratio without warmup",
+}
+
+
+def initialisation(tables: Tables, words: Words) -> Reply:
+    """What the authors' start changes against the library's: sizes with their intervals, and no verdict."""
+    table = tables["start_differences"]
+    header = ("", *(f"{name}: authors', library's start" for name in QUANTITIES.values()))
+    if table.is_empty():
+        return Reply(["No architecture was trained from both its authors' start and the library's."], header, [])
+    several = table["recipe"].n_unique() > 1
+    rows = []
+    for part in table.partition_by("architecture", "task", "recipe", maintain_order=True):
+        found = {row["quantity"]: row for row in part.iter_rows(named=True)}
+        first = found["optimum"]
+        recipe = f", {label(first['recipe'], words)}" if several else ""
+        rows.append((f"{place(first, words)}{recipe}", *(_start_difference(found[name]) for name in QUANTITIES)))
+    clear = polars.col("difference_low").gt(0) | polars.col("difference_high").lt(0)
+    apart = " and ".join(
+        f"for {name} in {table.filter(clear, quantity=key).height}" for key, name in QUANTITIES.items()
+    ).replace(" and ", ", ", 1)
+    opening = (
+        f"{number(len(rows), 'cell')} were trained from their authors' start and from the library's. The interval of "
+        f"the difference leaves out zero {apart} of them ({words['confidence']:.0%} confidence, "
+        f"n = {counts(table['n'].to_list())} seeds). An interval that holds zero shows neither a difference nor that "
+        "there is none, so no verdict is drawn: the sizes stand in the table, with their intervals."
+    )
+    return Reply([opening, *(_largest(table.filter(quantity=name), words) for name in QUANTITIES)], header, rows)
+
+
+def _largest(rows: polars.DataFrame, words: Words) -> str:
+    """Where a quantity differs most between the two starts, by its estimate, and in how many cells it does at all."""
+    quantity = rows["quantity"][0]
+    name = QUANTITIES[quantity][0].upper() + QUANTITIES[quantity][1:]
+    known = rows.drop_nulls("difference")
+    if known.is_empty():
+        return f"{name} cannot be compared: {reason(rows['note'][0])}."
+    most = known.sort(polars.col("difference").abs(), descending=True).row(0, named=True)
+    if most["difference"] == 0:
+        return f"{name} is the same from both starts in all {number(known.height, 'cell')} where it is known."
+    higher = known.filter(polars.col("difference") > 0).height
+    lower = known.filter(polars.col("difference") < 0).height
+    return (
+        f"{name} is higher from the authors' start in {higher} and lower in {lower} of "
+        f"{number(known.height, 'cell')}, by its estimates; it differs most for {place(most, words)}: "
+        f"{_start_difference(most)}."
+    )
+
+
+def _start_difference(row: Row) -> str:
+    """ "3.2 against 1.1, 2.9 times (0.8 to 11)": from the authors' start, from the library's, the difference."""
+    if row["authors"] is None or row["library"] is None or row["difference"] is None:
+        return f"{CANNOT_SAY}: {reason(row['note'] or 'not known')}"
+    known = row["difference_low"] is not None
+    numbers = [row[name] for name in ("difference", "difference_low", "difference_high") if row[name] is not None]
+    if row["quantity"] == "log_spike_ratio":
+        both, size = [f"{math.exp(row[name]):.3g}" for name in ("authors", "library")], [_factor(x) for x in numbers]
+        size[0] += " times"
+    elif row["quantity"] == "optimum":
+        both, size = [percent(row[name]) for name in ("authors", "library")], [f"{100 * x:+.3g}" for x in numbers]
+        size[0] += " points"
+    else:
+        both, size = [f"{row[name]:.3g}" for name in ("authors", "library")], [f"{x:+.2g}" for x in numbers]
+    limits = f" ({size[1]} to {size[2]})" if known else f" ({row['note']})"
+    return f"{both[0]} against {both[1]}, {size[0]}{limits}"
+
+
+def _factor(log: float) -> str:
+    """A ratio from its natural logarithm; one that no reader could use is said as a bound."""
+    return f"{math.exp(log):.2g}" if abs(log) < math.log(1e4) else "over 10,000" if log > 0 else "under 0.0001"
 
 
 def _left_out(unknown: polars.DataFrame, words: Words) -> str:
