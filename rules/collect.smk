@@ -9,6 +9,7 @@ rule statistics:
         rules.runs_table.output,
         rules.optima.output,
         rules.validation_errors.output,
+        rules.answer.output,
         rules.comparisons.output,
         rules.mixed_model.output,
         rules.spike_ratios.output,

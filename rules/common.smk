@@ -7,7 +7,7 @@ REPOSITORY = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).pa
 sys.path.insert(0, str(REPOSITORY / "workflow_scripts"))
 
 from warmup import shipped
-from warmup.config import configuration, grid
+from warmup.config import configuration, grid, wording
 from warmup.cost import resources as estimates
 from warmup.errors import ConfigurationError
 from warmup.provenance import closure, differences, staleness, versions
@@ -86,20 +86,11 @@ SMALL = {"mem_mb": 1000, "runtime": 10}
 
 # How many seeds an adaptive design has was decided by data: whatever is no look itself may spend what one look may.
 STATISTICS = {**SETTINGS["statistics"], "confidence": grid.spent_confidence(SETTINGS)}
-LABELS = {
-    name: entry["label"]
-    for section in ("architectures", "tasks", "recipes")
-    for name, entry in SETTINGS[section].items()
-}
-UNITS = {
-    "language": "nats per token",
-    "classification": "nats",
-    "forecasting": "mean squared error, standardised",
-}
+LABELS = wording.labels(SETTINGS)
 # How figures and sentences call things, and in which units they stand.
 WORDS = {
     "labels": LABELS,
-    "units": {task: UNITS[SETTINGS["tasks"][task]["kind"]] for task in TASKS},
+    "units": {task: wording.units(SETTINGS)[task] for task in TASKS},
     "outcome": STATISTICS["outcome"],
     "offset": STATISTICS["log_offset"],
     "confidence": STATISTICS["confidence"],

@@ -1,7 +1,7 @@
 # Needs: the summaries of all runs of the study.
-# Makes: the runs table; per cell and arm the optimum, its plateau sets and cross-fitted advantage, and what another
-# validation set would move; the declared comparisons;
-# the mixed model; the design's power; the figures of all these, the answer in sentences and a Methods paragraph.
+# Makes: the runs table; per cell and arm the optimum, its plateau sets and cross-fitted advantage; the answer as a table;
+# what another validation set would move; the declared comparisons; the mixed model; the design's power; the figures of all
+# these, the answer in sentences (a page, and `answer.txt` for a terminal) and a Methods paragraph.
 EFFECT_FIGURES = {
     "loss_against_warmup": "Loss against warmup",
     "regret": "Regret and plateaus",
@@ -58,6 +58,27 @@ rule optima:
         ),
     script:
         "../workflow_scripts/optima.py"
+
+
+rule answer:
+    input:
+        runs=rules.runs_table.output[0],
+        plateaus=rules.optima.output.plateaus[0],
+        regrets=rules.optima.output.regrets[0],
+        resources=of_study("resources.json"),
+    output:
+        multiext(f"{TABLES}/answer", ".parquet", ".csv"),
+    log:
+        f"{LOGS}/answer/{STUDY}.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        **SMALL,
+    params:
+        settings=depends("answer.py"),
+    script:
+        "../workflow_scripts/answer.py"
 
 
 rule validation_errors:
@@ -164,6 +185,7 @@ rule effects_figures:
     input:
         **{name: table_path(name) for name in [OWN_TABLE] if name},
         runs=rules.runs_table.output[0],
+        answer=rules.answer.output[0],
         optima=rules.optima.output.optima[0],
         plateaus=rules.optima.output.plateaus[0],
         regrets=rules.optima.output.regrets[0],
@@ -190,6 +212,7 @@ rule effects_figures:
             labels={"figure": "Loss against warmup, interactive"},
         ),
         answers=f"{STUDY_FOLDER}/answers.rst",
+        terminal=f"{STUDY_FOLDER}/answer.txt",
         methods=f"{STUDY_FOLDER}/methods.rst",
     log:
         f"{LOGS}/effects_figures/{STUDY}.log",

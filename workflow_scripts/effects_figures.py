@@ -18,6 +18,7 @@ def main(job: Any) -> None:
         style.save(drawing, paths[name])
     style.save_interactive(effects_interactive.chart(drawn, words), paths["interactive"])
     answers.write(answers.restructured_text(answers.answers(tables, words)), paths["answers"])
+    answers.write(answers.text(tables, words), paths["terminal"])
     answers.write(methods.restructured_text(tables, words, statistics), paths["methods"])
 
 

@@ -9,6 +9,7 @@ from statistics_settings import statistics
 from known_truth.simulation import Design, planted_optimum, runs
 from warmup.statistics.base import outcomes, validation
 from warmup.statistics.effect import comparisons, mixed_model, optimum, plateau, power
+from warmup.statistics.words import needed
 
 WARMUPS = (0.0, 0.02, 0.1, 0.3)
 
@@ -30,6 +31,7 @@ def tables(table: polars.DataFrame, settings: dict[str, Any] | None = None) -> d
     sets, regrets = plateau.plateaus(table, settings)
     return {
         "runs": table,
+        "answer": needed.answer(sets, regrets, outcomes.steps(table), dict.fromkeys(outcomes.steps(table), 30.0)),
         "arms": outcomes.arms(table),
         "optima": optimum.optima(table, settings),
         "crossfit": optimum.crossfit(table, settings),

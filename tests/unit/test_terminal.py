@@ -85,9 +85,32 @@ def test_the_last_answer_is_shown_or_its_absence_said(half_finished: dict[str, A
     assert list(so_far.answer(half_finished)) == ["no answer yet: it is written once all runs are finished"]
     folder = Path(half_finished["results"], half_finished["scale"], "studies", half_finished["study"])
     folder.mkdir(parents=True)
-    (folder / "answers.rst").write_text("In short\n")
+    (folder / "answer.txt").write_text("In short\n")
     lines = list(so_far.answer(half_finished))
     assert lines[0].startswith("answer of ") and lines[-1] == "In short"
+
+
+def test_the_last_look_at_each_cell_is_shown_with_its_verdict_and_the_answer_so_far(
+    half_finished: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**half_finished, "design": "adaptive"}
+    first = grid.runs(settings)[0]
+    arm = {"mean": 2.0, "regret": 0.0, "regret_low": 0.0, "regret_high": 0.01, "not_excluded": True, "n": 3}
+    arms = [{"warmup": warmup, "demonstrated": warmup > 0, "possible_best": True, **arm} for warmup in (0.0, 0.1)]
+    record = {"architecture": first.architecture, "task": first.task, "recipe": first.recipe, "seeds": 3, "n": 3}
+    record |= {"arms": arms, "margin": 0.02, "method": "paired t", "recommended": 0.1, "recommended_high": 0.01}
+    record |= {"reference": 0.0, "reference_verdict": "undecided", "verdict": "goes on", "projected": 9.0, "note": ""}
+    record |= {"looked_at": [0.0, 0.1], "dropped": [], "opens": {"look": 2, "arms": [0.0, 0.1], "seeds": 5}}
+    folder = Path(settings["results"], settings["scale"], "studies", settings["study"], "looks", "architecture=x")
+    folder.mkdir(parents=True)
+    for look in (1, 2):
+        (folder / f"look={look}.json").write_text(json.dumps(record | {"look": look, "seeds": 2 * look + 1}))
+    monkeypatch.setattr(so_far.configuration, "effective", lambda _: settings)
+    assert so_far.main([]) == 0
+    said = capsys.readouterr().out
+    assert "look 2, 5 seeds: goes on" in said
+    assert "after the last look at each of 1 cells" in said
+    assert "10 % does" in said and "take 10 %" in said
 
 
 def test_a_mistake_in_the_configuration_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,10 @@
 """Commands for a terminal: a study's counts so far, and its last answer.
 
-    python -m warmup.terminal.so_far scale=laptop study=warmup            counts of each cell, then the last answer
+    python -m warmup.terminal.so_far scale=laptop study=warmup            counts and last look of each cell, the answer
     python -m warmup.terminal.so_far --answer scale=laptop study=warmup   the answer alone
 
-Reads finished runs and what the statistics last wrote, while a study runs as well: it decides nothing and is no look.
+Reads finished runs, the records of looks and what the statistics last wrote, while a study runs as well: it decides
+nothing and is no look. In an adaptive design the answer is that of the last look at each cell.
 """
 
 import json
@@ -16,11 +17,12 @@ from typing import Any
 import yaml
 
 from warmup import shipped
-from warmup.config import configuration, grid
+from warmup.config import configuration, feasibility, grid, wording
 from warmup.errors import UserError
-
-ANSWERS = ("answer.txt", "answer.rst", "answers.rst")
-"""Files of a study that may hold its answer, the best form for a terminal first."""
+from warmup.statistics.base import run_folders
+from warmup.statistics.base.outcomes import CELL
+from warmup.statistics.effect import look_records
+from warmup.statistics.words import needed, needed_shown
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,15 +33,18 @@ def main(arguments: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if "--answer" not in arguments:
-        print("\n".join(counts(settings)))
-        print()
-    print("\n".join(answer(settings)))
+    if "--answer" in arguments:
+        print("\n".join(answer(settings)))
+        return 0
+    last = look_records.last_of_cells(look_records.read(_study(settings).glob("looks/**/look=*.json")))
+    print("\n".join(counts(settings, last)), end="\n\n")
+    print("\n".join(answer_of_looks(settings, last) if last else answer(settings)))
     return 0
 
 
-def counts(settings: Mapping[str, Any]) -> Iterator[str]:
-    """A line per cell: runs finished of those in the study, and how many of them diverged or collapsed."""
+def counts(settings: Mapping[str, Any], looks: Sequence[Mapping[str, Any]] = ()) -> Iterator[str]:
+    """A line per cell: runs finished of those in the study, how many diverged or collapsed, and the last look at it."""
+    taken = {tuple(look[axis] for axis in CELL): look for look in looks}
     cells: dict[tuple[str, str, str], list[str | None]] = {}
     for run in grid.runs(settings):
         status = _status(Path(settings["results"], settings["scale"], "runs", run.folder(), "summary.json"))
@@ -48,7 +53,9 @@ def counts(settings: Mapping[str, Any]) -> Iterator[str]:
     for cell, found in cells.items():
         there = [status for status in found if status]
         bad = [f"{there.count(status)} {status}" for status in ("diverged", "collapsed") if status in there]
-        rows.append((*cell, f"{len(there)} of {len(found)}", ", ".join(bad)))
+        look = taken.get(cell)
+        last = f"look {look['look']}, {look['seeds']} seeds: {look['verdict']}" if look else ""
+        rows.append((*cell, f"{len(there)} of {len(found)}", "; ".join(filter(None, (", ".join(bad), last)))))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     yield f"scale {settings['scale']}, study {settings['study']}"
     for row in rows:
@@ -59,15 +66,33 @@ def counts(settings: Mapping[str, Any]) -> Iterator[str]:
 
 def answer(settings: Mapping[str, Any]) -> Iterator[str]:
     """The answer as the statistics last wrote it, and when; a sentence if they have not yet."""
-    folder = Path(settings["results"], settings["scale"], "studies", settings["study"])
-    file = next((folder / name for name in ANSWERS if (folder / name).exists()), None)
-    if file is None:
+    file = _study(settings) / "answer.txt"
+    if not file.exists():
         yield "no answer yet: it is written once all runs are finished"
         return
     written = datetime.fromtimestamp(file.stat().st_mtime)
     yield f"answer of {written:%Y-%m-%d %H:%M}, from {file}:"
     yield ""
     yield file.read_text().rstrip()
+
+
+def answer_of_looks(settings: Mapping[str, Any], looks: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The answer as it stands after the last look at each cell that any was taken at."""
+    order = list(dict.fromkeys(run[:3] for run in grid.runs(settings)))
+    steps = {cell: feasibility.of_recipe(settings, cell[2])["training"]["steps"] for cell in order}
+    looks = sorted(looks, key=lambda look: order.index(tuple(look[axis] for axis in CELL)))
+    roles = {name: entry["role"] for name, entry in settings["architectures"].items()}
+    tables = look_records.plateaus(looks, settings["statistics"]["confidence"], roles)
+    runs = Path(settings["results"], settings["scale"], "runs")
+    table = needed.answer(*tables, steps, run_folders.seconds(runs.glob("**/resources.json")))
+    yield f"after the last look at each of {len(looks)} cells:"
+    yield ""
+    yield needed_shown.text(table, {"labels": wording.labels(settings), "units": wording.units(settings)}).rstrip()
+
+
+def _study(settings: Mapping[str, Any]) -> Path:
+    """Where the tables and the answer of the study lie."""
+    return Path(settings["results"], settings["scale"], "studies", settings["study"])
 
 
 def _status(summary: Path) -> str | None:

@@ -179,6 +179,11 @@ def _cell(part: polars.DataFrame) -> Cell:
     )
 
 
+def steps(runs: polars.DataFrame) -> dict[tuple[str, str, str], int]:
+    """Steps of one training of each (architecture, task, recipe)."""
+    return {cell[:3]: cell[3] for cell in runs.select(*CELL, "steps").unique().iter_rows()}
+
+
 def arms(runs: polars.DataFrame, outcome: str = "best_validation_loss", confidence: float = 0.95) -> polars.DataFrame:
     """One row per arm: mean outcome with its own t interval, divergences with their Wilson interval, and failures
     (diverged or collapsed) with theirs.

@@ -5,9 +5,10 @@ Out: its coordinates and the few facts of its summary that the statistics need.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from warmup.errors import DataError
@@ -66,3 +67,13 @@ def read(folder: str | Path) -> RunFolder:
         raise DataError(f"{summary}: missing; a run's folder has its summary beside its log") from None
     except (KeyError, ValueError) as error:
         raise DataError(f"{summary}: not the summary of a run ({type(error).__name__}: {error})") from None
+
+
+def seconds(resources: Iterable[str | Path]) -> dict[tuple[str, str, str], float]:
+    """Median time of one training of each (architecture, task, recipe), from `resources.json` files of runs."""
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for path in map(Path, resources):
+        axes = dict(part.split("=", 1) for part in path.parent.parts if "=" in part)
+        cell = (axes["architecture"], axes["task"], axes["recipe"])
+        found.setdefault(cell, []).append(float(json.loads(path.read_bytes())["seconds"]))
+    return {cell: median(taken) for cell, taken in found.items()}

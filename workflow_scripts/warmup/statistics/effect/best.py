@@ -12,17 +12,27 @@ of the means found.
   - Lower limits of all arms together need all pairs: R(i) >= d(i, j) - reach(i, j).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from warmup.statistics.base.blocks import Block
 from warmup.statistics.base.intervals import CANNOT_SAY, Floats
+from warmup.statistics.base.nulls import PRIOR_FREEDOM
 from warmup.statistics.base.pairing import PairedErrors
 
 EXCLUDED, WITHIN, UNDECIDED = "excluded", "within", "undecided"
+
+OPTIMISM = 0.2
+"""Of a limit's half width, by which a projection moves what was found to the side that is easier to decide: about one
+standard error. An estimate that happens to lie on the margin would need seeds without end."""
+
+FARTHEST = 200
+"""Seeds beyond which nothing is projected."""
 
 
 @dataclass(frozen=True)
@@ -99,3 +109,26 @@ def judge(block: Block, errors: PairedErrors, margin: float, confidence: float, 
         p_reference=p,
         flat=bool(demonstrated.all()),
     )
+
+
+def seeds_to_decide(
+    means: Floats, errors: PairedErrors, margin: float, confidence: float, *, demonstrated: bool, reference: int | None
+) -> float:
+    """Seeds after which the cell would be decided if the `means` [arms] were the true ones; infinite beyond FARTHEST.
+
+    Decided: some arm is demonstrated (has it been already?), and the arm `reference` is judged (None: it need not be).
+    Half widths fall as the root of the seeds and as Student's t, with the degrees of freedom that the errors have.
+    """
+    n, prior = errors.seeds, PRIOR_FREEDOM if errors.peers else 0.0
+    difference, reach = means[:, None] - means[None, :], errors.reach_from(confidence, sides=1)
+    possible = np.all(difference <= reach, axis=1)
+    rivals = possible[None, :] & ~np.eye(len(means), dtype=bool)
+    seeds = np.arange(n, max(n, FARTHEST) + 1)
+    points = special.stdtrit(seeds - 1.0 + prior, 1.0 - (1.0 - confidence) / max(1, len(means) - 1))
+    shrink = (np.sqrt(n / seeds) * points / points[0])[:, None, None]
+    high = np.where(rivals, difference + reach.T * (shrink - OPTIMISM), 0.0).max(axis=2)
+    decided = np.full(len(seeds), True) if demonstrated else (high <= margin).any(axis=1)
+    if reference is not None:
+        low = (difference - reach * (shrink - OPTIMISM))[:, reference].max(axis=1)
+        decided &= (low > margin) | (high[:, reference] <= margin)
+    return float(seeds[decided.argmax()]) if decided.any() else math.inf

@@ -55,7 +55,7 @@ def lent_by(pilot: str | None, task: str, outcome: str) -> list[Block]:
     return [cell.block for cell in found]
 
 
-def read(records: Iterable[str]) -> list[dict[str, Any]]:
+def read(records: Iterable[str | Path]) -> list[dict[str, Any]]:
     """The records in these files."""
     return [json.loads(Path(path).read_bytes()) for path in records]
 
@@ -101,6 +101,11 @@ def plateaus(
             "method": record["method"],
             "possible_best": [row["warmup"] for row in known if row["possible_best"]],
             **{name: record[name] for name in ("recommended", "recommended_high", "reference", "reference_verdict")},
+            "state": record["verdict"],
+            "projected": record["projected"],
+            "still_in": record["opens"]["arms"]
+            if record["opens"]
+            else [warmup for warmup in record["looked_at"] if warmup not in record["dropped"]],
             "verdict": "ok" if known else CANNOT_SAY,
             "note": record["note"]
             if not known

@@ -20,12 +20,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from warmup.statistics.base.blocks import Block
 from warmup.statistics.base.intervals import CANNOT_SAY, Floats
-from warmup.statistics.base.nulls import DRAWS, PRIOR_FREEDOM
-from warmup.statistics.base.pairing import PairedErrors, paired_errors
+from warmup.statistics.base.nulls import DRAWS
+from warmup.statistics.base.pairing import paired_errors
 from warmup.statistics.effect import best
 from warmup.statistics.effect.plateau import comparison_limits, margin
 
@@ -38,13 +37,6 @@ CALIBRATED_FOR = 0.95
 LEVELS = {(3, 5, 7, 10): 0.015}
 """Error rate of each look by the declared looks, such that all together err in at most (1 - RESERVED) of 5 % of cells:
 `benchmarks/looks.py --calibrate` simulates it. Other looks share the error rate equally, which is always safe."""
-
-OPTIMISM = 0.2
-"""Of a limit's half width, by which a projection moves what was found to the side that is easier to decide: about one
-standard error. An estimate that happens to lie on the margin would need seeds without end."""
-
-FARTHEST = 200
-"""Seeds beyond which nothing is projected."""
 
 
 def levels(settings: Mapping[str, Any]) -> list[float]:
@@ -151,7 +143,14 @@ def _look(
         delta = margin({"margins": {"default": settings["margin"]}}, "", float(now.complete.mean(axis=0).min()))
         judged = best.judge(now, errors, delta, 1.0 - level, reference)
         _tighten(state, now, judged, delta, comparison_limits(errors.reach(settings["confidence"])))
-        projected = _projected(state, now, errors, delta, level, reference)
+        projected = best.seeds_to_decide(
+            now.complete.mean(axis=0),
+            errors,
+            delta,
+            1.0 - level,
+            demonstrated=bool(state.demonstrated),
+            reference=now.arms.index(reference) if state.reference_verdict == best.UNDECIDED else None,
+        )
         if state.demonstrated and state.reference_verdict in (best.EXCLUDED, best.WITHIN):
             verdict = DECIDED
         elif projected > settings["looks"]["futile"] * settings["looks"]["seeds"][-1]:
@@ -208,24 +207,3 @@ def _tighten(state: _State, now: Block, judged: best.Judgement, delta: float, ha
             state.demonstrated.add(arm)
     if state.reference_verdict == best.UNDECIDED and judged.reference in (best.EXCLUDED, best.WITHIN):
         state.reference_verdict = judged.reference
-
-
-def _projected(state: _State, now: Block, errors: PairedErrors, delta: float, level: float, reference: float) -> float:
-    """Seeds after which the cell would be decided if its present means were the true ones; infinite beyond FARTHEST.
-
-    Half widths fall as the root of the seeds and as Student's t, with the degrees of freedom that the errors have.
-    """
-    means, n, prior = now.complete.mean(axis=0), len(now.complete), PRIOR_FREEDOM if errors.peers else 0.0
-    difference, reach = means[:, None] - means[None, :], errors.reach_from(1.0 - level, sides=1)
-    possible = np.all(difference <= reach, axis=1)
-    rivals = possible[None, :] & ~np.eye(len(means), dtype=bool)
-    seeds = np.arange(n, FARTHEST + 1)
-    points = special.stdtrit(seeds - 1.0 + prior, 1.0 - level / max(1, len(means) - 1))
-    shrink = (np.sqrt(n / seeds) * points / points[0])[:, None, None]
-    high = np.where(rivals, difference + reach.T * (shrink - OPTIMISM), 0.0).max(axis=2)
-    decided = np.full(len(seeds), True) if state.demonstrated else (high <= delta).any(axis=1)
-    if state.reference_verdict == best.UNDECIDED:
-        arm = now.arms.index(reference)
-        low = (difference - reach * (shrink - OPTIMISM))[:, arm].max(axis=1)
-        decided &= (low > delta) | (high[:, arm] <= delta)
-    return float(seeds[decided.argmax()]) if decided.any() else math.inf

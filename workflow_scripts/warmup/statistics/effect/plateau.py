@@ -4,6 +4,7 @@ In: the runs table. Out: one row per cell (PLATEAUS) with its sets, the warmup r
 declared reference (no warmup); one row per arm (REGRETS) with the limits of its regret. The limits are those of `best`.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,10 @@ from numpy.typing import NDArray
 from warmup.statistics.base.intervals import CANNOT_SAY, Floats, holm
 from warmup.statistics.base.outcomes import CELL, SCHEMA, Cell, cells
 from warmup.statistics.base.pairing import PairedErrors, study_errors
-from warmup.statistics.effect.best import judge
+from warmup.statistics.effect.best import UNDECIDED, judge, seeds_to_decide
+
+DECIDED, OPEN = "decided", "open"
+"""States of a cell of a fixed design; looks have further words for a cell that is open."""
 
 
 def comparison_limits(reach: Floats) -> Floats:
@@ -67,7 +71,8 @@ def _plateau(
     if not errors.known:
         note = f"{CANNOT_SAY}: {errors.note}"
         blank = [cell.key | {"warmup": warmup, "note": note} for warmup in cell.block.arms]
-        return head | {"reference_verdict": CANNOT_SAY, "verdict": CANNOT_SAY, "note": note}, blank
+        unknown = {"reference_verdict": CANNOT_SAY, "verdict": CANNOT_SAY, "note": note}
+        return head | unknown | {"state": OPEN, "still_in": list(cell.block.arms)}, blank
     means = cell.block.complete.mean(axis=0)
     delta = margin(settings, cell.task, float(means.min()))
     found = judge(cell.block, errors, delta, confidence, reference)
@@ -90,6 +95,15 @@ def _plateau(
         | {name: each[i].item() for name, each in by_arm.items()}
         for i, warmup in enumerate(cell.block.arms)
     ]
+    open_reference = found.reference == UNDECIDED
+    projected = seeds_to_decide(
+        means,
+        errors,
+        delta,
+        confidence,
+        demonstrated=bool(found.demonstrated.any()),
+        reference=cell.block.arms.index(reference) if open_reference else None,
+    )
     one = head | {
         "margin": delta,
         "method": errors.method,
@@ -102,6 +116,9 @@ def _plateau(
         "recommended_high": found.recommended_high,
         "reference_verdict": found.reference,
         "reference_p": found.p_reference,
+        "state": DECIDED if found.demonstrated.any() and not open_reference else OPEN,
+        "projected": None if math.isinf(projected) else projected,
+        "still_in": list(cell.block.arms),
         "verdict": "ok",
         "note": ""
         if found.demonstrated.any()
@@ -149,6 +166,9 @@ PLATEAUS: dict[str, polars.DataType] = {
     "reference_p": polars.Float64(),
     "reference_p_holm": polars.Float64(),
     "reference_excluded_in_study": polars.Boolean(),
+    "state": polars.String(),
+    "projected": polars.Float64(),
+    "still_in": polars.List(polars.Float64()),
     "verdict": polars.String(),
     "note": polars.String(),
 }
@@ -156,7 +176,9 @@ PLATEAUS: dict[str, polars.DataType] = {
 
 `possible_best`: warmups that may be the best. `recommended`: the warmup with the smallest upper limit of regret, which
 `recommended_high` is. `flat`: every warmup tried is demonstrated, so that the best cannot be told. `reference_verdict`:
-excluded (its regret is more than the margin), within (demonstrated), undecided, cannot say."""
+excluded (its regret is more than the margin), within (demonstrated), undecided, cannot say. `state`: decided (some
+warmup is demonstrated, the reference is judged), open, or the verdict of the last look; `projected`: seeds after which
+it would be decided if what was found were true, null beyond 200; `still_in`: warmups that further seeds would run."""
 
 REGRETS: dict[str, polars.DataType] = {
     **{name: SCHEMA[name] for name in (*CELL, "warmup")},

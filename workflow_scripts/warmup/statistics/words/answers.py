@@ -1,8 +1,8 @@
 """The answer in sentences, computed from the tables: what a report opens with.
 
-In: the tables runs, optima, plateaus, validation_errors, crossfit, comparisons, power, mixed_model, and `words`
-(labels, outcome, scale, confidence). Out: plain sentences, and the same as reStructuredText. A missing number is said
-in words, with its reason.
+In: the tables runs, answer, optima, plateaus, validation_errors, crossfit, comparisons, power, mixed_model, and `words`
+(labels, outcome, scale, confidence). Out: plain sentences, the same as reStructuredText, and what of it a terminal
+shows. A missing number is said in words, with its reason.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from warmup.files import replace_atomically
 from warmup.statistics.base.intervals import CANNOT_SAY
 from warmup.statistics.base.outcomes import CELL
 from warmup.statistics.base.pairing import ONE_WARMUP
-from warmup.statistics.words import questions
+from warmup.statistics.words import needed, needed_shown, questions
 from warmup.statistics.words.questions import Tables
 from warmup.statistics.words.sentence_parts import (
     Row,
@@ -44,12 +44,13 @@ JUDGED = ("comparisons", "mixed_model")
 
 @dataclass(frozen=True)
 class Answer:
-    """A heading with its sentences, and a table of text under its header (none: empty) above them."""
+    """A heading with its sentences, a table of text under its header above them, HTML below (none: empty)."""
 
     heading: str
     sentences: list[str]
     header: tuple[str, ...] = ()
     rows: Sequence[tuple[str, ...]] = ()
+    html: str = ""
 
 
 def sentences(tables: Tables, words: Words) -> list[str]:
@@ -64,18 +65,47 @@ def answers(tables: Tables, words: Words) -> list[Answer]:
     cannot be made of such a study are left out.
     """
     own = questions.reply(tables, words)
-    first = [opening(tables, words), *(own.sentences if own else [overall(tables, words)])]
-    short = Answer("In short", first, own.header, own.rows) if own else Answer("In short", first)
     cells = {task: _rows(tables["plateaus"], task=task) for task in dict.fromkeys(tables["plateaus"]["task"])}
     if own:
+        short = [*outdated(tables["runs"]), opening(tables, words), *own.sentences]
+        first = [Answer("In short", short, own.header, own.rows)]
         cells = {task: [row for row in rows if ONE_WARMUP not in (row["note"] or "")] for task, rows in cells.items()}
+    else:
+        first = how_much(tables, words)
     said = _sayable(tables) if own else tables
-    whole = [*_advantage(said), *_comparisons(said), *_model(said), *_power(said), *_validation(tables)]
+    about = [] if own else [opening(tables, words), overall(tables, words)]
+    whole = [*about, *_spent(tables, words), *_advantage(said), *_comparisons(said), *_model(said), *_power(said)]
+    whole += _validation(tables)
     return [
-        short,
+        *first,
         *(Answer(label(task, words), _cells(rows, tables, words)) for task, rows in cells.items() if rows),
         *([Answer("The study as a whole", whole)] if whole else []),
     ]
+
+
+def how_much(tables: Tables, words: Words) -> list[Answer]:
+    """The answer of a study of warmups (`needed`): sentences with the table architecture x task, then what is left."""
+    table = tables["answer"]
+    if table.is_empty():
+        return [Answer("In short", ["No warmup was varied in this study."])]
+    said, rows = needed.rest(table, words)
+    explained = f"<p>{needed.explained(table, words)}</p>"
+    html = needed_shown.html(table, words) + needed_shown.LEGEND + explained
+    return [
+        Answer("In short", [*outdated(tables["runs"]), *needed.sentences(table)], html=html),
+        Answer("What would decide the rest", said, needed.REST if rows else (), rows),
+    ]
+
+
+def text(tables: Tables, words: Words) -> str:
+    """The answer to the study's own question, for a terminal of 100 columns."""
+    own = questions.reply(tables, words)
+    warning = outdated(tables["runs"])
+    if not own:
+        return "\n\n".join([*warning, needed_shown.text(tables["answer"], words)])
+    paragraphs = map(needed_shown.filled, [*warning, opening(tables, words), *own.sentences])
+    table = [needed_shown.aligned(own.header, own.rows)] if own.rows else []
+    return "\n\n".join([*paragraphs, *table]) + "\n"
 
 
 def _sayable(tables: Tables) -> Tables:
@@ -84,12 +114,12 @@ def _sayable(tables: Tables) -> Tables:
 
 
 def restructured_text(found: Sequence[Answer]) -> str:
-    """The answers as reStructuredText: a heading each, a table if there is one, a paragraph (in short) or a list."""
+    """The answers as reStructuredText: a heading each, its table and HTML, a paragraph (in short) or a list."""
     parts = []
     for index, answer in enumerate(found):
         lines = answer.sentences if index == 0 else [f"- {sentence}" for sentence in answer.sentences]
         body = ("\n\n" if index == 0 else "\n").join(lines)
-        parts.append("\n".join([answer.heading, "-" * len(answer.heading), "", *_table(answer), body]))
+        parts.append("\n".join([answer.heading, "-" * len(answer.heading), "", *_table(answer), body, *_raw(answer)]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -103,9 +133,14 @@ def _table(answer: Answer) -> list[str]:
     return [*lines, ""]
 
 
-def write(text: str, path: str | Path) -> None:
+def _raw(answer: Answer) -> list[str]:
+    """A directive that takes the answer's HTML over as it is."""
+    return ["", ".. raw:: html", "", f"   {answer.html}"] if answer.html else []
+
+
+def write(content: str, path: str | Path) -> None:
     """Write a text whole or not at all."""
-    replace_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    replace_atomically(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
 
 
 def opening(tables: Tables, words: Words) -> str:
@@ -115,19 +150,21 @@ def opening(tables: Tables, words: Words) -> str:
     seeds = counts(tables["plateaus"]["n"].to_list())
     diverged = int((runs["status"] == "diverged").sum())
     failed = "no run diverged" if diverged == 0 else f"{number(diverged, 'run')} diverged and count as such"
-    stale = int(runs["stale"].sum())
-    warning = (
-        f" Of these, {number(stale, 'run')} would come out otherwise with the present code or settings."
-        if stale
-        else ""
-    )
     return (
         f"On the scale {words['scale']}, {number(runs.height, 'run')} of "
         f"{number(runs['architecture'].n_unique(), 'architecture')} "
         f"on {number(runs['task'].n_unique(), 'task')} were judged by their {OUTCOMES[words['outcome']]} at warmups "
         "of "
-        f"{warmups} of training, {_peak_rates(runs)}, n = {seeds} seeds per warmup; {failed}.{warning}"
+        f"{warmups} of training, {_peak_rates(runs)}, n = {seeds} seeds per warmup; {failed}."
     )
+
+
+def outdated(runs: polars.DataFrame) -> list[str]:
+    """A warning where runs were made by other code or settings than the present ones."""
+    stale = int(runs["stale"].sum())
+    if not stale:
+        return []
+    return [f"Warning: {number(stale, 'run')} would come out otherwise with the present code or settings."]
 
 
 def _peak_rates(runs: polars.DataFrame) -> str:
@@ -251,6 +288,18 @@ def _validation(tables: Tables) -> list[str]:
         f"All this holds for the {examples} validation examples used: in {int(beyond.sum())} of "
         f"{number(len(beyond), 'cell')} the margin is smaller than what another validation set would move some "
         "warmup's difference from the best."
+    ]
+
+
+def _spent(tables: Tables, words: Words) -> list[str]:
+    """What an unexpected confidence is: that of whatever is no look, where looks decided how many seeds there are."""
+    promised: Any = tables["plateaus"]["confidence"].max()
+    if promised is None or words["confidence"] <= promised:
+        return []
+    return [
+        f"Verdicts hold with {100 * promised:g} % confidence over all looks together. Everything else (comparisons, "
+        f"mixed model, limits in figures) is stated at {_level(words)}: what was found decided when to stop, so that "
+        "whatever is no look may err no more often than one look."
     ]
 
 
