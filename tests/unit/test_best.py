@@ -103,3 +103,28 @@ def test_p_is_the_same_whatever_the_order_of_the_arms() -> None:
     assert errors.p_above(0, np.array([0.0, 2.0, 1.0])) == turned.p_above(2, np.array([2.0, 1.0, 0.0]))
     assert errors.p_value(2.0, 0, 1) == turned.p_value(2.0, 0, 2)
     assert errors.reach_from(0.9, 2)[0, 1] == turned.reach_from(0.9, 2)[2, 0]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "lost", "rate"), [(2, 2, 0.05**0.5), (3, 3, 0.05 ** (1 / 3)), (3, 1, 1 - 0.95 ** (1 / 3))]
+)
+def test_a_warmup_that_diverges_in_few_seeds_is_excluded_by_the_least_rate_of_divergence(
+    seeds: int, lost: int, rate: float
+) -> None:
+    calm = drawn((0, 0, 0, 0), seeds, sd=0.01)
+    values, diverged = calm.values.copy(), calm.diverged.copy()
+    values[:lost, 0], diverged[:lost, 0] = 100.0, True
+    block = Block(GRID, calm.seeds, values, diverged)
+    assert best.least_divergence(block, 0.95) == pytest.approx([rate, 1.0, 1.0, 1.0])
+    assert best.least_divergence(calm, 0.95).tolist() == [1.0] * 4
+    found = judged(block, margin=5.0)
+    if lost == seeds == 3:
+        assert found.reference == best.EXCLUDED and found.p_reference < 0.05  # type: ignore[operator]
+        assert 5.0 < found.regrets.low_alone[0] < rate * 100.0
+
+
+def test_from_five_seeds_on_limits_rest_on_the_spread_of_diverged_runs_themselves() -> None:
+    calm = drawn((0, 0, 0, 0), 5)
+    diverged = calm.diverged.copy()
+    diverged[0, 0] = True
+    assert best.least_divergence(Block(GRID, calm.seeds, calm.values, diverged), 0.95).tolist() == [1.0] * 4

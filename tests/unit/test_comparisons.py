@@ -10,7 +10,7 @@ from statistics_settings import statistics
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from warmup.statistics.effect.comparisons import comparisons
+from warmup.statistics.effect.comparisons import comparisons, pairwise
 
 WARMUPS = (0.0, 0.02, 0.1, 0.3)
 
@@ -108,3 +108,20 @@ def test_one_cell_that_cannot_be_tested_does_not_make_the_others_family_smaller(
     assert set(found["family_size"]) == {6}
     tested = found.filter(architecture="a00")
     assert tested["p_bonferroni"].to_list() == pytest.approx([min(1.0, 6 * p) for p in tested["p"]])
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(3, False), (5, True)])
+def test_below_five_seeds_nothing_is_tested_of_a_warmup_that_diverged(seeds: int, said: bool) -> None:
+    failing = (polars.col("warmup") == 0.1) & (polars.col("architecture") == "a00") & (polars.col("seed") == 0)
+    table = study(0.02, seeds=seeds).with_columns(
+        status=polars.when(failing).then(polars.lit("diverged")).otherwise("status"),
+        best_validation_loss=polars.when(failing).then(4.0).otherwise("best_validation_loss"),
+    )
+    declared = comparisons(table, statistics()).filter(architecture="a00")
+    (row,) = declared.filter(warmup=0.1).iter_rows(named=True)
+    assert (row["verdict"] != "cannot say") == said and (said or "divergence rates" in row["note"])
+    assert "cannot say" not in declared.filter(polars.col("warmup") != 0.1)["verdict"].to_list()
+    pairs = pairwise(table, statistics()).filter(architecture="a00")
+    touched = (pairs["warmup"] == 0.1) | (pairs["other"] == 0.1)
+    assert (pairs.filter(touched)["verdict"] != "cannot say").to_list() == [said] * 3
+    assert "cannot say" not in pairs.filter(~touched)["verdict"].to_list()

@@ -130,3 +130,22 @@ def test_limits_of_the_advantage_are_corrected_over_the_cells_of_the_study() -> 
     assert (one["cells"], two["cells"]) == (1, 2)
     alone = optimum.crossfit(study(0.05).filter(architecture="a00"), statistics()).row(0, named=True)
     assert alone["advantage_high"] < one["advantage_high"]
+
+
+@pytest.mark.parametrize(("seeds", "given"), [(2, False), (4, False), (5, True)])
+def test_where_all_halves_of_few_seeds_agree_no_advantage_is_told(seeds: int, given: bool) -> None:
+    row = optimum.crossfit(study(0.05, 3.0, seeds=seeds), statistics()).row(0, named=True)
+    assert row["agreement"] == 1.0 and row["naive_advantage"] > 0.5
+    assert (row["verdict"] == "ok") == (row["advantage_low"] is not None) == given
+    assert given or "chance often does" in row["note"]
+
+
+def test_an_advantage_over_a_reference_that_diverged_in_few_seeds_is_not_told() -> None:
+    table = study(0.05, 0.0, seeds=3)
+    failing = (polars.col("warmup") == 0.0) & (polars.col("seed") == 1)
+    broken = table.with_columns(
+        status=polars.when(failing).then(polars.lit("diverged")).otherwise("status"),
+        best_validation_loss=polars.when(failing).then(4.0).otherwise("best_validation_loss"),
+    )
+    row = optimum.crossfit(broken, statistics()).row(0, named=True)
+    assert row["verdict"] == "cannot say" and "diverged" in row["note"]

@@ -12,7 +12,13 @@ from statistics_settings import statistics
 from warmup.statistics.base import nulls
 from warmup.statistics.base.nulls import null_distribution, point, simulate
 from warmup.statistics.base.outcomes import cells
-from warmup.statistics.base.pairing import PairedErrors, arm_variances, residual_mean_square, study_errors
+from warmup.statistics.base.pairing import (
+    PairedErrors,
+    arm_variances,
+    relative_variances,
+    residual_mean_square,
+    study_errors,
+)
 from warmup.statistics.effect import plateau
 
 LAPTOP = (0.0, 0.02, 0.1, 0.3)
@@ -154,6 +160,30 @@ def test_an_arm_with_diverged_runs_does_not_blur_the_calm_ones() -> None:
     assert after[1, 2] < 2.0 * before[1, 2], "two calm arms"
     assert after[0, 1] > 10.0 * before[0, 1], "the wild arm"
     assert study_errors(wild)[1].peers == (3, 3), "and it is no peer of the other architectures"
+
+
+def test_relative_variances_recover_what_was_planted_beside_an_arm_ten_times_as_noisy() -> None:
+    random = np.random.default_rng(3)
+    sd = np.array([10.0, 1.0, 2.0, 1.0])
+    tables = [scale * (random.normal(size=(40, 1)) + sd * random.normal(size=(40, 4))) for scale in [1.0, 5.0] * 50]
+    found = relative_variances(tables)
+    assert np.sqrt(found / found[1]) == pytest.approx([10.0, 1.0, 2.0, 1.0], rel=0.15)
+    assert found.mean() == pytest.approx(1.0)
+    assert relative_variances([table[:, :2] for table in tables]) == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize(("seeds", "apart"), [(3, True), (5, False)])
+def test_below_five_seeds_an_arm_far_noisier_than_the_others_rests_on_its_own_differences(
+    seeds: int, apart: bool
+) -> None:
+    table = runs(Design(seeds=seeds, warmups=LAPTOP, arm_spread=[100.0, 1.0, 1.0, 1.0]), 2)
+    for errors, cell in zip(study_errors(cells(table)), cells(table), strict=True):
+        assert errors.peers == (seeds,) * 3
+        assert (errors.separate is not None) == apart
+        if errors.separate is not None:
+            assert errors.separate[0].tolist() == [False, True, True, True] and not errors.separate[1:, 1:].any()
+            own = stats.sem(cell.block.complete[:, 1] - cell.block.complete[:, 0])
+            assert errors.errors[0, 1] == pytest.approx(own)
 
 
 @pytest.mark.parametrize("seeds", [2, 10])

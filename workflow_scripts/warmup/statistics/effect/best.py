@@ -10,10 +10,11 @@ of the means found.
     best*, G = {j : d(j, l) <= reach_j(l) for every l}, and R(i) <= max over j in G of d(i, j) + reach_j(i), for all i.
   - Lower limit of one arm i declared beforehand: R(i) >= d(i, j) - reach_i(j) for every j, with i as control.
   - Lower limits of all arms together need all pairs: R(i) >= d(i, j) - reach(i, j).
+  - An arm with diverged runs at few seeds: lower limits times the lower limit of its divergence rate.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from scipy import special
 from warmup.statistics.base.blocks import Block
 from warmup.statistics.base.intervals import CANNOT_SAY, Floats
 from warmup.statistics.base.nulls import PRIOR_FREEDOM
-from warmup.statistics.base.pairing import PairedErrors
+from warmup.statistics.base.pairing import FEW_SEEDS, PairedErrors
 
 EXCLUDED, WITHIN, UNDECIDED = "excluded", "within", "undecided"
 
@@ -74,6 +75,21 @@ def compare(means: Floats, errors: PairedErrors, confidence: float) -> Regrets:
     return regrets(means, errors.simultaneous_reach(confidence), errors.reach_from(confidence, sides=1))
 
 
+def least_divergence(block: Block, confidence: float) -> Floats:
+    """What an arm's excess over others is multiplied with before lower limits are told [arms]: 1 without divergence.
+
+    Where runs diverged, few seeds do not say how often such runs do: two of two may be one in four. Below FEW_SEEDS the
+    excess counts at the exact lower limit of that rate (Clopper & Pearson), as if the arm's other runs were as good as
+    the best arm.
+    """
+    diverged = block.diverged[np.isfinite(block.values).all(axis=1)]
+    seeds, counts = len(diverged), diverged.sum(axis=0)
+    if seeds >= FEW_SEEDS or not counts.any():
+        return np.ones(len(counts))
+    lowest = special.betaincinv(np.maximum(counts, 1), seeds - counts + 1, 1.0 - confidence)
+    return np.where(counts > 0, lowest, 1.0)
+
+
 def regrets(means: Floats, reach: Floats, reach_from: Floats) -> Regrets:
     """Regrets from half widths [arms, arms]: `reach` for all pairs, row i of `reach_from` for arm i as control."""
     difference = means[:, None] - means[None, :]
@@ -91,12 +107,14 @@ def judge(block: Block, errors: PairedErrors, margin: float, confidence: float, 
         raise ValueError(f"nothing can be judged: {errors.note}")
     means = block.complete.mean(axis=0)
     found = compare(means, errors, confidence)
+    rate = least_divergence(block, confidence)
+    found = replace(found, low=rate * found.low, low_alone=rate * found.low_alone)
     demonstrated = found.high <= margin
     best = int(np.argmin(found.high))
     verdict, p = CANNOT_SAY, None
     if reference in block.arms:
         arm = block.arms.index(reference)
-        p = errors.p_above(arm, means[arm] - means - margin)
+        p = errors.p_above(arm, means[arm] - means - margin / rate[arm])
         excluded = bool(found.low_alone[arm] > margin)
         verdict = EXCLUDED if excluded else WITHIN if demonstrated[arm] else UNDECIDED
     return Judgement(

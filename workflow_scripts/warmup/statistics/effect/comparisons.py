@@ -13,7 +13,7 @@ import polars
 
 from warmup.statistics.base.intervals import CANNOT_SAY, bonferroni, holm
 from warmup.statistics.base.outcomes import CELL, SCHEMA, Cell, cells
-from warmup.statistics.base.pairing import PairedErrors, study_errors
+from warmup.statistics.base.pairing import FEW_SEEDS, PairedErrors, study_errors
 from warmup.statistics.effect.best import UNDECIDED
 from warmup.statistics.effect.plateau import margin
 
@@ -21,6 +21,11 @@ DIFFERENT, EQUIVALENT = "different", "equivalent"
 
 CORRECTED_OVER = {"study": (), "task": ("task",), "architecture": ("architecture",), "cell": CELL}
 """What makes up one family: all comparisons of the study, or those that share these columns."""
+
+
+DIVERGED = (
+    f"runs diverged, and below {FEW_SEEDS} seeds no limits of a mean that includes them hold; read the divergence rates"
+)
 
 
 def comparisons(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.DataFrame:
@@ -62,6 +67,8 @@ def _row(
     if not errors.known:
         return head | _cannot(errors.note)
     this, that = (int(np.flatnonzero(cell.warmups == value)[0]) for value in (warmup, reference))
+    if _too_few(cell, errors, this, that):
+        return head | _cannot(DIVERGED)
     values = cell.block.complete
     differences = values[:, this] - values[:, that]
     difference, error = float(differences.mean()), float(errors.errors[this, that])
@@ -100,16 +107,24 @@ def pairwise(runs: polars.DataFrame, settings: Mapping[str, Any]) -> polars.Data
         half = errors.simultaneous_reach(settings["confidence"])
         for i, j in combinations(range(len(means)), 2):
             difference, width = float(means[i] - means[j]), float(half[i, j])
+            pair = cell.key | {"warmup": cell.block.arms[i], "other": cell.block.arms[j], "n": errors.seeds}
+            if _too_few(cell, errors, i, j):
+                rows.append(pair | {"difference": difference, "margin": delta} | _cannot(DIVERGED))
+                continue
             low, high = difference - width, difference + width
             within, apart = max(-low, high) <= delta, low > 0.0 or high < 0.0
             rows.append(
-                cell.key
-                | {"warmup": cell.block.arms[i], "other": cell.block.arms[j], "n": errors.seeds}
+                pair
                 | {"difference": difference, "low": low, "high": high, "margin": delta}
                 | {"verdict": EQUIVALENT if within else DIFFERENT if apart else UNDECIDED}
                 | {"note": "differs, but by less than the margin" if within and apart else ""}
             )
     return polars.DataFrame([{name: row.get(name) for name in PAIRWISE} for row in rows], schema=PAIRWISE)
+
+
+def _too_few(cell: Cell, errors: PairedErrors, first: int, second: int) -> bool:
+    """Whether a run of either arm diverged, and seeds are too few for a mean that includes such runs."""
+    return errors.seeds < FEW_SEEDS and bool(cell.block.diverged[:, [first, second]].any())
 
 
 def equivalence_p(difference: float, margin: float, errors: PairedErrors, first: int = 0, second: int = 1) -> float:

@@ -15,7 +15,7 @@ import polars
 from warmup.files import replace_atomically
 from warmup.statistics.base.intervals import CANNOT_SAY
 from warmup.statistics.base.outcomes import CELL
-from warmup.statistics.base.pairing import ONE_WARMUP
+from warmup.statistics.base.pairing import FEW_SEEDS, ONE_WARMUP
 from warmup.statistics.words import needed, needed_shown, questions
 from warmup.statistics.words.questions import Tables
 from warmup.statistics.words.sentence_parts import (
@@ -231,7 +231,8 @@ def _cell(plateau: Row, tables: Tables, words: Words) -> str:
         *_sampled(plateau, tables),
     ]
     if best["diverged"]:
-        parts.append(f"{number(best['diverged'], 'run')} diverged")
+        few = ", too few seeds to say how often such runs do" if plateau["n"] < FEW_SEEDS else ""
+        parts.append(f"{number(best['diverged'], 'run')} diverged{few}")
     if best["missing"]:
         parts.append(f"{number(best['missing'], 'run')} missing, their seeds left out")
     return "; ".join(parts) + "."
@@ -304,9 +305,11 @@ def _spent(tables: Tables, words: Words) -> list[str]:
 
 
 def _advantage(tables: Tables) -> list[str]:
-    known = tables["crossfit"].filter(verdict="ok")
+    known, withheld = tables["crossfit"].filter(verdict="ok"), tables["crossfit"].filter(verdict=CANNOT_SAY)
     if known.is_empty():
-        return []
+        reasons = "; ".join(dict.fromkeys(reason(note) for note in withheld["note"]))
+        return [f"What choosing the warmup gained cannot be said: {reasons}."] if reasons else []
+    unsaid = f"; in {number(withheld.height, 'cell')} that cannot be said" if withheld.height else ""
     gains = known.filter(polars.col("advantage_low") > 0).height
     losses = known.filter(polars.col("advantage_high") < 0).height
     flattered = known.filter(polars.col("naive_advantage") > polars.col("advantage")).height
@@ -315,7 +318,7 @@ def _advantage(tables: Tables) -> list[str]:
         f"With the warmup chosen on half of the seeds and measured on the other half, the choice beats {reference} in "
         f"{gains} "
         f"of {cells} and is beaten in {losses}; judged on the seeds it was chosen on, it would look better than that "
-        f"in {flattered}."
+        f"in {flattered}{unsaid}."
     ]
 
 
