@@ -96,6 +96,9 @@ def test_a_stream_that_grows_and_a_first_loss_far_away_are_named() -> None:
     parameters = polars.DataFrame([{"architecture": "net", "drawn_by": "library"}], schema=start_audit.PARAMETERS)
     sentence = starts.starts(parameters, networks)[0].sentence
     assert "grows 8 times" in sentence and "first loss is 9" in sentence
+    assert "(the library's start)" in sentence
+    own = parameters.with_columns(drawn_by=polars.lit("own"))  # a class in the user's file
+    assert "(its own class's start)" in starts.starts(own, networks)[0].sentence
 
 
 def test_the_figure_and_the_page_show_every_architecture(tables: Any) -> None:

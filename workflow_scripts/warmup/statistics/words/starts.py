@@ -17,6 +17,8 @@ FAR = 0.5
 ALL = 0.95
 """A layer group with more than this share of the first squared gradient norm has nearly all of it."""
 NONE = 1e-12
+WHOSE = {"authors": "its authors' start", "own": "its own class's start", "library": "the library's start"}
+"""How the one whose start an architecture has is called."""
 SHOWN = 6
 """Parameters named in a sentence; the others are counted."""
 
@@ -33,8 +35,7 @@ class Start:
     @property
     def sentence(self) -> str:
         """All of it in one paragraph."""
-        whose = "its authors' start" if self.drawn_by == "authors" else "the library's start"
-        return f"{self.label} ({whose}): {'; '.join(self.findings) or 'nothing looks wrong'}."
+        return f"{self.label} ({WHOSE[self.drawn_by]}): {'; '.join(self.findings) or 'nothing looks wrong'}."
 
 
 def starts(parameters: polars.DataFrame, networks: polars.DataFrame, labels: Mapping[str, str] = {}) -> list[Start]:
@@ -42,7 +43,7 @@ def starts(parameters: polars.DataFrame, networks: polars.DataFrame, labels: Map
     found = []
     for (name,), own in parameters.group_by("architecture", maintain_order=True):
         net = networks.filter(architecture=name)
-        drawn = "authors" if "authors" in own["drawn_by"].to_list() else "library"
+        drawn = next(whose for whose in WHOSE if whose in own["drawn_by"].to_list())
         findings = [
             *_deviations(own),
             *_step_sizes(net),
