@@ -12,7 +12,7 @@ TERMINAL := PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.terminal
 
 COMPARE = PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.provenance.compare
 
-.PHONY: all so-far env test test-fast test-slow check benchmark simulations docs census pilot why compare checkpoints clean-checkpoints
+.PHONY: all so-far env test test-fast test-slow check benchmark test-gpu test-gpu-dry benchmark-gpu simulations docs census pilot why compare checkpoints clean-checkpoints
 .DEFAULT_GOAL := all
 
 # A page that fails stops no training (--keep-going); the report shows what exists and says what does not, and why.
@@ -72,6 +72,10 @@ PART ?= environment parity cells runs
 test-gpu:
 	for part in $(PART); do \
 	  WARMUP_TEST_GPU=1 timeout 480 $(GPU_PYTHON) -m pytest -q -s tests/gpu/test_$$part.py || exit 1; done
+
+# The lines of test-gpu on a CPU, at tiny sizes
+test-gpu-dry: env
+	WARMUP_TEST_GPU=cpu $(BIN)/pytest -q -p no:xdist tests/gpu
 
 benchmark-gpu:
 	PYTHONPATH=workflow_scripts $(GPU_PYTHON) benchmarks/gpu.py --into measured_gpu.yaml
