@@ -171,12 +171,42 @@ rule rates:
         "../workflow_scripts/rates.py"
 
 
+rule attribution:
+    input:
+        rules.runs_table.output[0],
+    output:
+        multiext(f"{TABLES}/attribution", ".parquet", ".csv"),
+    log:
+        f"{LOGS}/attribution/{STUDY}.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        **SMALL,
+    params:
+        settings=depends(
+            "attribution.py",
+            *("outcome", "confidence", "margins", "equivalence_margins"),
+            recipes={
+                name: {
+                    key: SETTINGS["recipes"][name][key]
+                    for key in ("optimizer", "warmup_roles", "warmup_excludes")
+                }
+                for name in RECIPES
+            },
+            lineages={name: ARCHITECTURES[name]["lineage"] for name in ARCHITECTURES},
+        ),
+    script:
+        "../workflow_scripts/attribution.py"
+
+
 # The table that the study's own question needs beside those of every study (none: how much warmup is needed).
 QUESTION_TABLES = {
     "learning_rate": "rate_answers",
     "recipes": "recipe_arms",
     "plateau_heights": "plateau_height_differences",
     "initialisation": "start_differences",
+    "attribution": "attribution",
 }
 OWN_TABLE = QUESTION_TABLES.get(WORDS["question"])
 

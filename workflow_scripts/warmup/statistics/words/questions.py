@@ -5,6 +5,7 @@ In: the tables of the study by name, words (labels, question). Out: a `Reply`, o
   - learning_rate: warmups at one rate and at each one's best rate, rates at each warmup; the outcome's unit;
   - recipes: each recipe and warmup with the first recipe, without warmup and at its best; the outcome's unit;
   - plateau_heights: heights of the plateau after the same decay, two by two; the outcome's unit;
+  - attribution: roles warmed alone, left out, and all against none; warmup's gain between optimisers and networks;
   - families: the warmups not excluded of two relatives of one lineage; fractions of training;
   - initialisation: an architecture from its authors' start and from the library's; fractions of training (best
     warmup), the outcome's unit (regret of no warmup), a factor (spike ratio without warmup). No verdict.
@@ -51,6 +52,7 @@ def reply(tables: Tables, words: Words) -> Reply | None:
         "plateau_heights": plateau_heights,
         "families": families,
         "initialisation": initialisation,
+        "attribution": attribution,
     }.get(words["question"])
     return answer(tables, words) if answer else None
 
@@ -288,3 +290,92 @@ def _factor(log: float) -> str:
 
 def _left_out(unknown: polars.DataFrame, words: Words) -> str:
     return "; ".join(f"{place(row, words)} ({reason(row['note'])})" for row in unknown.iter_rows(named=True))
+
+
+ROLE_WORDS = {
+    "attention_matrices": "attention's matrices",
+    "mixer_matrices": "the mixers' matrices",
+    "feed_forward_matrices": "the feed-forward matrices",
+    "rest": "the rest (biases, convolutions, A_log)",
+}
+"""Roles whose names in the configuration are no words of a sentence."""
+
+
+def attribution(tables: Tables, words: Words) -> Reply:
+    """Which role needs the warmup; with which optimiser, in which changed network does warmup gain less?"""
+    table = tables["attribution"]
+    sentences, rows = [], []
+    for part in table.partition_by("architecture", "task", "warmup", maintain_order=True):
+        where = f"{place(part.row(0, named=True), words)}, {percent(part['warmup'][0])} warmup"
+        sentences += [*_roles_that_need_it(part, where), *_gains_elsewhere(part, where, words)]
+        rows += [
+            (
+                where,
+                CONTRASTS[row["kind"]].format(
+                    role=ROLE_WORDS.get(row["role"], row["role"]),
+                    recipe=label(row["recipe"], words),
+                    against=label(row["against"], words),
+                ),
+                _limits(row) if row["low"] is not None else CANNOT_SAY,
+                str(row["n"]),
+                row["verdict"],
+            )
+            for row in part.iter_rows(named=True)
+        ]
+    header = ("", "difference (below 0: lower loss)", "with limits", "seeds", "verdict")
+    return Reply(sentences or ["No two recipes of this study differ in what they warm."], header, rows)
+
+
+CONTRASTS = {
+    "all": "all warmed, less none",
+    "alone": "{role} alone, less none",
+    "enough": "{role} alone, less all",
+    "without": "all but {role}, less all",
+    "optimizer": "warmup's gain with {recipe}, less with {against}",
+    "network": "warmup's gain here, less in {against}",
+}
+"""What a row of the table of contrasts compares."""
+
+
+def _roles_that_need_it(part: polars.DataFrame, where: str) -> list[str]:
+    everything = part.filter(kind="all")
+    if everything.is_empty():
+        return []
+    row = everything.row(0, named=True)
+    verdict = {"helps": "helps", "harms": "harms"}.get(row["verdict"], "is not shown to help or to harm")
+    size = f" ({_limits(row)}, margin {row['margin']:.2g})" if row["low"] is not None else f" ({reason(row['note'])})"
+    found = {
+        (kind, said): [ROLE_WORDS.get(role, role) for role in part.filter(kind=kind, verdict=said)["role"]]
+        for kind, said in (
+            *(("without", "needed"), ("without", "not needed"), ("without", CANNOT_SAY)),
+            *(("enough", "enough"), ("alone", "helps")),
+        )
+    }
+    parts = [
+        f"{text} {', '.join(found[key])}"
+        for key, text in (
+            (("without", "needed"), "the warmup cannot be left away from"),
+            (("without", "not needed"), "it can, at less than the margin, from"),
+            (("without", CANNOT_SAY), "cannot say of"),
+            (("enough", "enough"), "enough is to warm"),
+            (("alone", "helps"), "alone helps to warm"),
+        )
+        if found[key]
+    ]
+    return [
+        f"For {where}: warming everything rather than nothing {verdict}{size}{''.join('; ' + one for one in parts)}."
+    ]
+
+
+def _gains_elsewhere(part: polars.DataFrame, where: str, words: Words) -> list[str]:
+    said = []
+    for row in part.filter(polars.col("kind").is_in(["optimizer", "network"])).iter_rows(named=True):
+        what = f"with {label(row['recipe'], words)} warmup" if row["kind"] == "optimizer" else "warmup"
+        verdict = "is not shown to gain more or less" if row["verdict"] == CANNOT_SAY else row["verdict"]
+        limits = f" ({_limits(row)})" if row["low"] is not None else f" ({reason(row['note'])})"
+        said.append(f"For {where}, {what} {verdict} than {_with(row)}{label(row['against'], words)}{limits}.")
+    return said
+
+
+def _with(row: Row) -> str:
+    return "with " if row["kind"] == "optimizer" else "in "

@@ -1,0 +1,18 @@
+"""Rule attribution: the runs of a study that warms roles apart -> whose warmup it is, contrast by contrast."""
+
+from typing import Any
+
+import polars
+
+from warmup import files
+from warmup.job import run_job
+from warmup.statistics.effect import attribution
+
+
+def main(job: Any) -> None:
+    settings, runs = job.params.settings, polars.read_parquet(job.input[0])
+    table = attribution.attribution(runs, settings["recipes"], settings["lineages"], settings)
+    files.write_table(table, *job.output)
+
+
+run_job(main, snakemake)
