@@ -145,6 +145,7 @@ rule theory_figures:
 DRAWN = (
     *("label", "schedule", "peak_learning_rate"),
     *("start", "floor", "schedule_options"),
+    *("warmup_roles", "warmup_excludes", "role_rate_factors"),
 )
 
 

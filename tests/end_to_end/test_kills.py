@@ -1,4 +1,4 @@
-"""Sixty SIGKILLs at random moments of trainings: every run ends in the bytes of an undisturbed one."""
+"""A hundred SIGKILLs at random moments of trainings: every run ends in the bytes of an undisturbed one."""
 
 import json
 import os
@@ -20,18 +20,33 @@ KILLS_PER_ARCHITECTURE = 15
 CHECKPOINT_STEPS = 3
 
 
+RECIPES: dict[str, dict[str, Any]] = {
+    "adamw": {},
+    "muon": {"optimizer": "muon"},
+    "lion": {"optimizer": "lion"},
+    "all but routers": {"warmup_excludes": ["routers"]},
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["gpt2", "mamba", "jamba", "rwkv"])
+@pytest.mark.parametrize(
+    ("architecture", "recipe"),
+    [
+        *((name, "adamw") for name in ("gpt2", "mamba", "jamba", "rwkv")),
+        *(("jamba", recipe) for recipe in ("muon", "lion", "all but routers")),
+    ],
+)
 def test_killed_anywhere_a_run_ends_in_the_same_bytes(
-    architecture: str, run_settings: Callable[..., dict[str, Any]], prepared: Path, tmp_path: Path
+    architecture: str, recipe: str, run_settings: Callable[..., dict[str, Any]], prepared: Path, tmp_path: Path
 ) -> None:
     torch.set_num_threads(1)
-    settings = run_settings(architecture)
+    settings = run_settings(architecture, warmup="0.25")
+    settings["recipe"] |= RECIPES[recipe]
     data = prepared / "language"
     whole, struck = tmp_path / "whole", tmp_path / "struck"
     seconds = timed(lambda: train(settings, data, whole))
     seconds = min(seconds, timed(lambda: train(settings, data, tmp_path / "again")))
-    moments = random.Random(architecture)
+    moments = random.Random(f"{architecture}{recipe}")
     for kill in range(KILLS_PER_ARCHITECTURE):
         before = newest(struck)
         child = forked(lambda: train(settings, data, struck))

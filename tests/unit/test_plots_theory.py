@@ -96,6 +96,20 @@ def test_the_corners_of_warmup_and_decay_are_among_the_points_drawn(recipes: dic
     assert 505 in updates and 40_000 in updates
 
 
+def test_roles_that_a_recipe_tells_apart_are_drawn_with_the_rates_that_they_train_at(recipes: dict[str, Any]) -> None:
+    frame = schedules.role_curves(recipes).filter(warmup="0.05")
+    label = recipes["recipes"]["warm_all_but_norms"]["label"]
+    part = frame.filter(recipe=label)
+    assert set(part["role"]) == {"norms", "every other role"}
+    peak = recipes["recipes"]["adamw"]["peak_learning_rate"]
+    risen, held = (part.filter(role=role).sort("update") for role in ("every other role", "norms"))
+    assert held.filter(polars.col("update") <= 10)["learning_rate"].unique().to_list() == pytest.approx([peak])
+    assert risen["learning_rate"][0] == pytest.approx(peak / 10)
+    late = polars.col("update") >= 10
+    assert risen.filter(late)["learning_rate"].to_list() == held.filter(late)["learning_rate"].to_list()
+    assert label not in set(schedules.curves(recipes)[0]["recipe"])
+
+
 def test_the_page_needs_no_network(recipes: dict[str, Any], tmp_path: Path) -> None:
     style.save_interactive(schedules.gallery(recipes), tmp_path / "schedules.html")
     text = (tmp_path / "schedules.html").read_text()

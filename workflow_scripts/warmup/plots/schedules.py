@@ -1,11 +1,13 @@
 """The schedule gallery: learning rates of every recipe, with the formula of its schedule, as one interactive page.
 
 In: recipes of the configuration, steps, warmups. Out: an Altair chart; hover for numbers, click a name to single it
-out, choose the warmup below. Schedules that no recipe uses are drawn from the first recipe's numbers.
+out, choose the warmup below. Schedules that no recipe uses are drawn from the first recipe's numbers. Recipes that tell
+roles of parameters apart have a chart of their own, one line per role.
 """
 
 import textwrap
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import altair
@@ -19,6 +21,9 @@ from warmup.plots import style
 POINTS = 240
 """Points of a curve, the corners of warmup and decay among them."""
 
+ROLE_POINTS = 60
+"""Points of a curve of a role, of which there are many."""
+
 COMMON_RECIPE = {"schedule": "cosine", "peak_learning_rate": 1.0e-4, "start": 0.0, "floor": 0.0}
 COMMON_STEPS, COMMON_WARMUP, COMMON_ROWS = 50_000, 2_000, (0, 500, 1_000, 2_000)
 """The common recipe of [S3], peak 1e-4 and 2,000 warmup steps, and the updates after which its table looks.
@@ -31,6 +36,9 @@ FORMULA_WIDTH = 110
 
 WIDTH = 620
 """Pixels of the chart; texts below may run on under the legend."""
+
+OTHERS = "every other role"
+"""The roles that a recipe does not name, in one line."""
 
 DASHES = ([1, 0], [6, 3], [2, 2])
 """One for each time the palette has been used up."""
@@ -74,6 +82,45 @@ def curves(settings: Mapping[str, Any]) -> tuple[polars.DataFrame, list[str]]:
     return polars.concat(parts), missing
 
 
+def role_curves(settings: Mapping[str, Any]) -> polars.DataFrame:
+    """Learning rates by role (recipe, role, warmup, update, share, learning_rate) of recipes that tell roles apart.
+
+    A recipe's roles are those it names, and OTHERS. What does not fit together is left out, as by `curves`.
+    """
+    parts = [polars.DataFrame(schema=ROLE_CURVES)]
+    for name, recipe in settings["recipes"].items():
+        keys = ("warmup_roles", "warmup_excludes", "role_rate_factors")
+        named = dict.fromkeys(role for key in keys for role in recipe.get(key) or ())
+        for warmup in settings["warmups"] if schedules.differ(recipe) else ():
+            warmup_steps = int(warmup * settings["steps"] + 0.5)
+            with suppress(ConfigurationError):
+                rates = schedules.learning_rates(recipe, settings["steps"], warmup_steps)
+                by_role = schedules.role_rates(recipe, rates, warmup_steps, [*named, OTHERS])
+                shown = np.unique(np.concatenate([_corners(own, ROLE_POINTS) for own in by_role.values()]))
+                for role, own in by_role.items():
+                    parts.append(
+                        polars.DataFrame(
+                            {
+                                "recipe": recipe.get("label", name),
+                                "role": role,
+                                "warmup": f"{warmup:g}",
+                                "update": shown + 1,
+                                "share": (shown + 1) / settings["steps"],
+                                "learning_rate": own[shown],
+                            },
+                            schema=ROLE_CURVES,
+                        )
+                    )
+    return polars.concat(parts)
+
+
+ROLE_CURVES = {
+    **dict.fromkeys(("recipe", "role", "warmup"), polars.String),
+    "update": polars.Int64,
+    **dict.fromkeys(("share", "learning_rate"), polars.Float64),
+}
+
+
 def gallery(settings: Mapping[str, Any]) -> Any:
     """The interactive chart: curves, formulas of the schedules shown, and the table of the common recipe."""
     frame, missing = curves(settings)
@@ -115,7 +162,36 @@ def gallery(settings: Mapping[str, Any]) -> Any:
         .properties(width=WIDTH, height=340, title="Learning rate of every recipe")
     )
     notes = [f"Not drawn: {text}" for text in missing]
-    return altair.vconcat(lines, _formulas(frame), _common_recipe(notes)).configure_view(stroke=None)
+    roles = role_curves(settings)
+    by_role = [] if roles.is_empty() else [_by_role(roles)]
+    return altair.vconcat(lines, *by_role, _formulas(frame), _common_recipe(notes)).configure_view(stroke=None)
+
+
+def _by_role(frame: polars.DataFrame) -> Any:
+    """One recipe at a time, chosen below: a line per role that it names, at the warmup chosen above."""
+    recipes, roles = (frame[column].unique(maintain_order=True).to_list() for column in ("recipe", "role"))
+    colours = style.colours(roles)
+    recipe = altair.param(
+        name="by_role", value=recipes[0], bind=altair.binding_select(options=recipes, name="recipe, by role ")
+    )
+    return (
+        altair.Chart(frame)
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=altair.X("share:Q", title="share of training", axis=altair.Axis(format="%")),
+            y=altair.Y("learning_rate:Q", title="learning rate", axis=altair.Axis(format=".1e")),
+            color=altair.Color(
+                "role:N", title="role", scale=altair.Scale(domain=roles, range=[colours[role] for role in roles])
+            ),
+            strokeDash=altair.StrokeDash(
+                "role:N", title="role", scale=altair.Scale(domain=roles, range=_dashes(len(roles)))
+            ),
+            tooltip=["role:N", "update:Q", altair.Tooltip("learning_rate:Q", format=".6e")],
+        )
+        .add_params(recipe)
+        .transform_filter("datum.warmup === warmup && datum.recipe === by_role")
+        .properties(width=WIDTH, height=220, title="Warmup by role: who is warmed, who starts at the peak")
+    )
 
 
 def _dashes(count: int) -> list[list[int]]:
@@ -123,10 +199,12 @@ def _dashes(count: int) -> list[list[int]]:
 
 
 def _drawn(recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Recipes by label, the same rates once, then one for each schedule that none of them uses."""
+    """Recipes that treat all roles alike, by label, the same rates once; then one for each schedule that none uses."""
     found: dict[str, Mapping[str, Any]] = {}
     seen: dict[str, str] = {}
     for name, recipe in recipes.items():
+        if schedules.differ(recipe):
+            continue
         rates = repr(sorted((key, value) for key, value in recipe.items() if key != "label"))
         if rates not in seen:
             seen[rates] = recipe.get("label", name)
@@ -140,9 +218,9 @@ def _drawn(recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, A
     return found
 
 
-def _corners(rates: Any) -> Any:
+def _corners(rates: Any, points: int = POINTS) -> Any:
     """Indices to draw: evenly spaced, and every update where the curve bends most."""
-    even = np.linspace(0, len(rates) - 1, min(POINTS, len(rates))).round().astype(int)
+    even = np.linspace(0, len(rates) - 1, min(points, len(rates))).round().astype(int)
     bends = np.argsort(np.abs(np.diff(rates, 2)))[-4:] + 1 if len(rates) > 2 else np.array([], dtype=int)
     return np.unique(np.concatenate([even, bends]))
 
