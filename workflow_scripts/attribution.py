@@ -6,12 +6,12 @@ import polars
 
 from warmup import files
 from warmup.job import run_job
-from warmup.statistics.effect import attribution
+from warmup.statistics.attribution import contrasts
 
 
 def main(job: Any) -> None:
     settings, runs = job.params.settings, polars.read_parquet(job.input[0])
-    table = attribution.attribution(runs, settings["recipes"], settings["lineages"], settings)
+    table = contrasts.attribution(runs, settings["recipes"], settings["lineages"], settings)
     files.write_table(table, *job.output)
 
 

@@ -9,7 +9,7 @@ from known_truth.trained_tables import Design, run_row
 from scipy import stats
 from statistics_settings import statistics
 
-from warmup.statistics.effect import attribution
+from warmup.statistics.attribution import contrasts
 from warmup.statistics.words import questions
 
 SETTINGS = statistics()
@@ -52,7 +52,7 @@ def study(seeds: int = 6, noise: float = 0.003, names: tuple[str, ...] = ("net",
 
 
 def table(runs: polars.DataFrame, lineages: dict[str, str] | None = None) -> polars.DataFrame:
-    return attribution.attribution(runs, RECIPES, lineages or {"net": "net"}, SETTINGS)
+    return contrasts.attribution(runs, RECIPES, lineages or {"net": "net"}, SETTINGS)
 
 
 def verdicts(found: polars.DataFrame, kind: str) -> dict[str, str]:

@@ -9,7 +9,8 @@ import pytest
 
 from warmup import registry
 from warmup.config import grid
-from warmup.statistics.effect import attribution, look_records, rates, start_differences
+from warmup.statistics.attribution import contrasts
+from warmup.statistics.effect import look_records, rates, start_differences
 from warmup.statistics.prediction import prediction
 from warmup.theory import plateau_heights
 
@@ -19,7 +20,7 @@ UNWRITTEN: dict[str, dict[str, Any]] = {
     "rates": rates.RATES,
     "start_differences": start_differences.DIFFERENCES,
     "rate_answers": rates.RATE_ANSWERS,
-    "attribution": attribution.ATTRIBUTION,
+    "attribution": contrasts.ATTRIBUTION,
     "plateau_heights": plateau_heights.ARMS,
     "plateau_height_differences": plateau_heights.DIFFERENCES,
 }
