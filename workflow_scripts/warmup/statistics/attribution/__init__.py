@@ -1,1 +1,1 @@
-"""Whether a run's early spikes go with the warmup its architecture needs."""
+"""Whose warmup it is: roles of parameters, optimisers and changed networks, contrast by contrast."""
