@@ -1,10 +1,12 @@
 """Page of simulations: what the statistics promise, counted on planted studies, the code of 0.1.0 against this one.
 
-.venv/bin/python benchmarks/simulations.py [--studies 2000] [--mixed 400] [--page FILE]        (make simulations)
+.venv/bin/python benchmarks/simulations.py [--studies 2000] [--mixed 400] [--only TEXT] [--page FILE]
 
 Studies with known truth (tests/known_truth) go through the functions that the rules call; docs/simulations.md is what
 comes out. The old numbers are those of commit 87f2430 on the same drawn studies, or the issue's where they say so; they
-stand in benchmarks/simulations_before.json.
+stand in benchmarks/simulations_before.json. What was counted is kept in benchmarks/simulations_counted.json with a
+digest of the code behind it, so that only what has changed is counted again; the page says which commit counted what.
+`make simulations` does all this.
 """
 
 import argparse
@@ -12,13 +14,21 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPOSITORY / "workflow_scripts"), str(REPOSITORY / "tests")]
+sys.path[:1] = [str(REPOSITORY), str(REPOSITORY / "workflow_scripts"), str(REPOSITORY / "tests")]
 
 from known_truth import promises, worlds  # noqa: E402  (the packages are found through the line above)
 from known_truth.promises import Tally  # noqa: E402
+from known_truth.simulation import Design  # noqa: E402
+
+from benchmarks import counted  # noqa: E402
+from benchmarks.counted import Group, Store  # noqa: E402
+
+COUNTED = REPOSITORY / "benchmarks" / "simulations_counted.json"
 
 Found = dict[tuple[str, int, str], Tally]
 """(world, seeds, question) -> what was counted."""
@@ -100,29 +110,61 @@ TABLES: list[tuple[str, str, list[str]]] = [
 ]
 
 
-def count(studies: int, mixed: int) -> Iterator[tuple[tuple[str, int, str], Tally]]:
-    """Everything that the page shows, as it is counted."""
+CELLS = counted.digest(["optima", "comparisons"], ["simulation", "worlds", "promises"])
+"""Digest of the code behind everything but the mixed model."""
+MIXED = counted.digest(["mixed_model"], ["simulation", "worlds", "promises"])
+
+
+def groups(studies: int, mixed: int) -> list[Group]:
+    """Everything that the page shows, in its order."""
+    found = []
     for seeds in worlds.SEEDS:
         for index, world in enumerate(worlds.cell_worlds(seeds)):
-            found = promises.of_a_cell(world.design, 1.0, studies, 1000 + index, world.valley)
-            yield from (((world.name, seeds, what), tally) for what, tally in found.items())
+            found.append(
+                Group(f"one cell, {seeds} seeds", world.name, CELLS, studies, partial(_cell, world, seeds, index))
+            )
         for index, world in enumerate(worlds.study_worlds(seeds)):
-            found = promises.of_a_study(world.design, 1.0, studies // 2, 2000 + index)
-            yield from (((f"study: {world.name}", seeds, what), tally) for what, tally in found.items())
+            kind = f"twelve cells, {seeds} seeds"
+            found.append(Group(kind, world.name, CELLS, studies // 2, partial(_study, world, seeds, index)))
     for name, grid in (("four", worlds.LAPTOP), ("seven", worlds.GRID)):
-        seeds, tally = promises.of_the_seeds_named(grid, worlds.NOISE, studies)
-        yield ((f"{name} warmups, no warmup two margins worse", seeds, "no warmup excluded at the seeds named"), tally)
-    for seeds in range(2, 11):
-        tally = promises.of_the_width(seeds, 500)
-        yield (("null, seven warmups", seeds, "mean upper limit of regret (sd)"), tally)
+        found.append(Group("seeds named", f"{name} warmups", CELLS, studies, partial(_named, name, grid)))
+    found += [Group("width", f"{seeds} seeds", CELLS, studies // 4, partial(_width, seeds)) for seeds in range(2, 11)]
     for name, design in worlds.mixed_worlds().items():
-        found = promises.of_the_mixed_model(design, mixed)
-        yield from (((name, 3, what), tally) for what, tally in found.items())
+        found.append(Group("mixed model", name, MIXED, mixed, partial(_mixed, name, design)))
+    return found
 
 
-def page(found: Found, before: Mapping[str, list], studies: int) -> str:
-    """The page as Markdown."""
-    parts = [HEAD.format(studies=studies, half=studies // 2, allowed=promises.ALLOWED)]
+def _rows(world: str, seeds: int, found: Mapping[str, Tally]) -> counted.Rows:
+    return [{"world": world, "seeds": seeds, **asdict(tally), "what": what} for what, tally in found.items()]
+
+
+def _cell(world: worlds.World, seeds: int, index: int, studies: int) -> counted.Rows:
+    found = promises.of_a_cell(world.design, 1.0, studies, 1000 + index, world.valley)
+    return _rows(world.name, seeds, found)
+
+
+def _study(world: worlds.World, seeds: int, index: int, studies: int) -> counted.Rows:
+    return _rows(f"study: {world.name}", seeds, promises.of_a_study(world.design, 1.0, studies, 2000 + index))
+
+
+def _named(name: str, grid: tuple[float, ...], studies: int) -> counted.Rows:
+    seeds, tally = promises.of_the_seeds_named(grid, worlds.NOISE, studies)
+    where = f"{name} warmups, no warmup two margins worse"
+    return _rows(where, seeds, {"no warmup excluded at the seeds named": tally})
+
+
+def _width(seeds: int, studies: int) -> counted.Rows:
+    tally = promises.of_the_width(seeds, studies)
+    return _rows("null, seven warmups", seeds, {"mean upper limit of regret (sd)": tally})
+
+
+def _mixed(name: str, design: Design, studies: int) -> counted.Rows:
+    return _rows(name, 3, promises.of_the_mixed_model(design, studies))
+
+
+def page(found: Found, before: Mapping[str, list], origin: str) -> str:
+    """The page as Markdown; `origin`: which commit counted what."""
+    parts = [HEAD.format(allowed=promises.ALLOWED, origin=origin)]
     kept = [tally.kept for tally in found.values() if tally.kind == "false"]
     parts.append(f"{sum(kept)} of {len(kept)} promised rates are kept; the others are bold and listed at the end.\n")
     for title, text, questions in TABLES:
@@ -167,10 +209,9 @@ def _broken(found: Found) -> Iterator[str]:
 HEAD = """# Simulations: what the statistics promise, and whether they keep it
 Written by `make simulations`; do not edit. How the statistics work: [statistics](statistics.md).
 
-Every number is a share of planted studies, old code → this code: {studies:,} studies a cell of a table ({half:,}
-for twelve cells together, 400 for the mixed model), seeds fixed beforehand. *Old* is commit 87f2430 on the same
-drawn studies (1,000 of them a cell; 500 for twelve cells and widths, 400 for the mixed model). In brackets stands
-the upper 95 % limit of a false rate; a promise of 0.05 counts as kept where that is at most {allowed:g}, and is
+Every number is a share of planted studies, old code → this code, seeds fixed beforehand. *Old* is commit 87f2430 on
+the same drawn studies (1,000 of them a cell; 500 for twelve cells and widths, 400 for the mixed model). In brackets
+stands the upper 95 % limit of a false rate; a promise of 0.05 counts as kept where that is at most {allowed:g}, and is
 **bold** where not. A true rate of exactly 0.05 misses that by chance
 in two of five: 0.052 in bold says that 2,000 studies did not show it, 0.1 that the promise is broken. ± is the
 Monte-Carlo error of a share that is no promise.
@@ -180,6 +221,10 @@ where the noise is said to be little, 0.3 where every other warmup is worse, 0.1
 noisy). Four warmups below five seeds (the laptop's), seven from there (the published ones). Four architectures lend
 each other the shape of their errors; the first of them is looked at. Curves with one valley are lowest at 3.3 %,
 between two warmups.
+
+This code, as it was when the rows were counted:
+
+{origin}
 """
 
 
@@ -189,17 +234,23 @@ def main() -> None:
     arguments.add_argument("--studies", type=int, default=2000)
     arguments.add_argument("--mixed", type=int, default=400, help="studies for each row of the mixed model")
     arguments.add_argument("--page", type=Path, help="write the page here")
+    arguments.add_argument("--only", default="", help="count only groups whose name holds this text")
     chosen = arguments.parse_args()
-    before = json.loads((REPOSITORY / "benchmarks" / "simulations_before.json").read_text())
+    store, known = Store(COUNTED), groups(chosen.studies, chosen.mixed)
+    for group in known:
+        if chosen.only in group.name and not store.current(group):
+            start = time.monotonic()
+            store.count(group)
+            print(f"{group.name}: {time.monotonic() - start:.0f} s", flush=True)
     found: Found = {}
-    start = time.monotonic()
-    for key, tally in count(chosen.studies, chosen.mixed):
-        found[key] = tally
+    for row in store.rows(known):
+        where = (row.pop("world"), row.pop("seeds"))
+        found[(*where, row["what"])] = tally = Tally(**row)
         mark = "    " if tally.kept else "FAIL"
-        print(f"{mark} {tally.share:.3f} {key[0]}, {key[1]} seeds: {key[2]}", flush=True)
-    print(f"{time.monotonic() - start:.0f} s")
+        print(f"{mark} {tally.share:.3f} {where[0]}, {where[1]} seeds: {tally.what}")
     if chosen.page:
-        chosen.page.write_text(page(found, before, chosen.studies))
+        before = json.loads((REPOSITORY / "benchmarks" / "simulations_before.json").read_text())
+        chosen.page.write_text(page(found, before, store.origin(known)))
 
 
 if __name__ == "__main__":
