@@ -90,6 +90,11 @@ def _listed(members: list[Group], known: list[Group]) -> str:
 
 
 def commit() -> str:
-    """The commit of the checkout, shortened; marked where files differ from it."""
-    called = ["git", "-C", str(REPOSITORY), "describe", "--always", "--abbrev=7", "--dirty=, changed", "--exclude=*"]
-    return subprocess.run(called, check=True, capture_output=True, text=True).stdout.strip()
+    """The commit of the checkout, shortened; marked where code differs from it."""
+
+    def git(*arguments: str) -> str:
+        called = ["git", "-C", str(REPOSITORY), *arguments]
+        return subprocess.run(called, check=True, capture_output=True, text=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "workflow_scripts", "tests", "benchmarks/*.py")
+    return git("rev-parse", "--short=7", "HEAD") + (" with changes" if changed else "")
