@@ -80,7 +80,8 @@ test-gpu-dry: env
 benchmark-gpu:
 	PYTHONPATH=workflow_scripts $(GPU_PYTHON) benchmarks/gpu.py --into measured_gpu.yaml
 
-# What the statistics promise, counted on planted studies, old code against new: docs/simulations.md (half an hour)
+# What the statistics promise, counted on planted studies, old code against new: docs/simulations*.md. Counts only what has
+# changed since (everything: an hour and a half of one core); the pages say which commit counted what.
 simulations: env
 	$(BIN)/python benchmarks/simulations.py --page docs/simulations.md
 	$(BIN)/python benchmarks/simulations_answers.py --page docs/simulations_answers.md

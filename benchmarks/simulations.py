@@ -19,14 +19,12 @@ from functools import partial
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:1] = [str(REPOSITORY), str(REPOSITORY / "workflow_scripts"), str(REPOSITORY / "tests")]
+sys.path[:0] = [str(REPOSITORY / "workflow_scripts"), str(REPOSITORY / "tests")]
 
-from known_truth import promises, worlds  # noqa: E402  (the packages are found through the line above)
+from known_truth import counted, promises, worlds  # noqa: E402  (the packages are found through the line above)
+from known_truth.counted import Group, Store  # noqa: E402
 from known_truth.promises import Tally  # noqa: E402
 from known_truth.simulation import Design  # noqa: E402
-
-from benchmarks import counted  # noqa: E402
-from benchmarks.counted import Group, Store  # noqa: E402
 
 COUNTED = REPOSITORY / "benchmarks" / "simulations_counted.json"
 

@@ -1,53 +1,84 @@
 """Page of simulations of claims, leaderboard, predictions, correlation and rates, the code of 0.1.0 against this one.
 
-.venv/bin/python benchmarks/simulations_answers.py [--studies 2000] [--seeds 2 5] [--rows ROWS.json] [--page FILE]
+.venv/bin/python benchmarks/simulations_answers.py [--studies 2000] [--only TEXT] [--page FILE]
 
 Studies with known truth (tests/known_truth) go through the functions that the rules call. The old numbers are those of
-commit 87f2430 on the same drawn studies, in benchmarks/simulations_answers_before.json. `--rows` writes what was
-counted; with `--studies 0` the page is made of the rows in that file.
+commit 87f2430 on the same drawn studies, in benchmarks/simulations_answers_before.json. What was counted is kept in
+benchmarks/simulations_answers_counted.json with a digest of the code behind it, so that only what has changed is
+counted again; the page says which commit counted what.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "workflow_scripts"), str(REPOSITORY / "tests")]
 
-from known_truth import board_checks, claim_checks, correlation_checks, rate_checks  # noqa: E402
+from known_truth import board_checks, claim_checks, correlation_checks, counted, rate_checks  # noqa: E402
+from known_truth.counted import Group, Store  # noqa: E402
 from known_truth.shares import ALLOWED, Share  # noqa: E402
 
+COUNTED = REPOSITORY / "benchmarks" / "simulations_answers_counted.json"
 BEFORE = REPOSITORY / "benchmarks" / "simulations_answers_before.json"
 HEAD = """# Simulations of claims, predictions, correlation and rates
-Written by `benchmarks/simulations_answers.py`; do not edit. Those of plateaus, comparisons and the mixed model are in
+Written by `make simulations`; do not edit. Those of plateaus, comparisons and the mixed model are in
 simulations.md.
 
 Every number is the share of planted studies (or of their cells) in which what is said is wrong: old code → this code.
 *Old* is commit 87f2430 on the first 400 of the same drawn studies (200 for intervals of predictions), or a dash where
 it said nothing of the kind or was not counted. Seeds are fixed beforehand. In brackets stands the upper 95 % limit; a
 promise counts as kept where that is at most {allowed:g} above the promised rate, and is **bold** where not. Rows of
-power are shares in which a planted truth is found. Rates are slow to count: 120 trials cannot show that a promise of
-0.05 is kept, so that such rows are bold unless nothing was wrong; their limits are those of simulations.md.
+power are shares in which a planted truth is found. A few hundred trials cannot show that a promise of 0.05 is kept, so
+that such rows are bold unless next to nothing was wrong; the limits behind `rates` are those of simulations.md.
+
+This code, as it was when the rows were counted:
+
+{origin}
 """
 
 
-def count(seeds: list[int], studies: int) -> Iterator[Share]:
-    """Every row of the page; the rates, which are slow, with fewer studies."""
-    for n in seeds:
-        yield from claim_checks.checks(n, studies)
-        yield from board_checks.checks(n, studies)
-        yield from board_checks.interval_checks(n, studies)
-        yield from correlation_checks.checks(n, studies)
-        yield from rate_checks.checks(n, min(studies, 600))
+MOST_OF_RATES = 600
+"""Studies of rates at most: critical values of twelve arms are slow to simulate."""
+KINDS: dict[str, tuple[Callable[[int, int], list[Share]], list[str], list[str]]] = {
+    "claims": (claim_checks.checks, ["optima", "claims"], ["claim_checks", "simulation", "shares"]),
+    "board": (board_checks.checks, ["leaderboard"], ["board_checks", "trained_tables", "shares"]),
+    "intervals": (board_checks.interval_checks, ["predict"], ["board_checks", "trained_tables", "shares"]),
+    "correlation": (correlation_checks.checks, ["correlation"], ["correlation_checks", "trained_tables", "shares"]),
+    "correlation at the size of `families`": (
+        partial(correlation_checks.checks, architectures=19),
+        ["correlation"],
+        ["correlation_checks", "trained_tables", "shares"],
+    ),
+    "rates": (rate_checks.checks, ["rates"], ["rate_checks", "shares"]),
+}
+"""What is counted: the function, the rules' scripts behind it, the modules that draw its studies."""
+SEEDS = (2, 5)
 
 
-def page(rows: list[Share], before: dict[str, list[Any]]) -> str:
-    """The page as Markdown: a table for each statistic."""
-    parts = [HEAD.format(allowed=ALLOWED)]
+def groups(studies: int) -> list[Group]:
+    """Everything that the page shows, in its order."""
+    return [
+        Group(
+            kind=kind,
+            what=f"{seeds} seeds",
+            code=counted.digest(scripts, drawing),
+            studies=min(studies, MOST_OF_RATES) if kind == "rates" else studies,
+            count=lambda studies, checks=checks, seeds=seeds: [asdict(row) for row in checks(seeds, studies)],
+        )
+        for kind, (checks, scripts, drawing) in KINDS.items()
+        for seeds in SEEDS
+    ]
+
+
+def page(rows: list[Share], before: dict[str, list[Any]], origin: str) -> str:
+    """The page as Markdown: a table for each statistic; `origin`: which commit counted what."""
+    parts = [HEAD.format(allowed=ALLOWED, origin=origin)]
     for statistic in dict.fromkeys(row.statistic for row in rows):
         here = [row for row in rows if row.statistic == statistic]
         promised = "" if here[0].kind == "power" else f" (promised: wrong in at most {here[0].promised:.2g})"
@@ -72,21 +103,18 @@ def main() -> None:
     """Count, print each row, and write what was asked."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--studies", type=int, default=2000)
-    arguments.add_argument("--seeds", type=int, nargs="+", default=[2, 5])
-    arguments.add_argument("--rows", type=Path, help="what was counted, as JSON")
+    arguments.add_argument("--only", default="", help="count only groups whose name holds this text")
     arguments.add_argument("--page", type=Path, help="write the page here")
     chosen = arguments.parse_args()
-    if chosen.studies:
-        rows = []
-        for row in count(chosen.seeds, chosen.studies):
-            rows.append(row)
-            print(f"{'    ' if row.kept else 'FAIL'} {row.share:.3f} {row.statistic}: {row.design}", flush=True)
-        if chosen.rows:
-            chosen.rows.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    else:
-        rows = [Share(**row) for row in json.loads(chosen.rows.read_text())]
+    store, known = Store(COUNTED), groups(chosen.studies)
+    for group in known:
+        if chosen.only in group.name and not store.current(group):
+            store.count(group)
+    rows = [Share(**row) for row in store.rows(known)]
+    for row in rows:
+        print(f"{'    ' if row.kept else 'FAIL'} {row.share:.3f} {row.statistic}: {row.design}")
     if chosen.page:
-        chosen.page.write_text(page(rows, json.loads(BEFORE.read_text())))
+        chosen.page.write_text(page(rows, json.loads(BEFORE.read_text()), store.origin(known)))
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def write_runs(folder: Path, runs: int, steps: int, groups: int, different: int 
 TIMED = """
 import json, resource, sys, time
 sys.path.insert(0, sys.argv[1])
-from warmup.statistics import spikes
+from warmup.statistics.prediction import spikes
 start = time.perf_counter()
 table = spikes.spike_table(sys.argv[4:], json.loads(sys.argv[2]), int(sys.argv[3]))
 seconds = time.perf_counter() - start

@@ -16,7 +16,7 @@ from warmup import files
 from warmup.provenance import closure
 from warmup.provenance.read_sources import source
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 Rows = list[dict[str, Any]]
 
 
