@@ -13,6 +13,7 @@ import numpy as np
 from scipy import special
 
 from known_truth.simulation import Design, blocks, draw, runs
+from warmup.statistics.base.blocks import Block
 from warmup.statistics.base.intervals import Floats, holm
 from warmup.statistics.base.outcomes import with_outcome
 from warmup.statistics.base.pairing import FEW_SEEDS, PairedErrors, paired_errors
@@ -93,7 +94,7 @@ def of_a_cell(design: Design, margin: float, studies: int, seed: int, valley: fl
             counter.add("false", "one difference outside its limits", abs(away) > errors.reach(LEVEL)[1, 0])
             p = equivalence_p(away + margin, margin, errors, 1, 0)
             counter.add("false", "two warmups one margin apart called equivalent", p <= 1.0 - LEVEL)
-        _advantage(counter, block.complete, truth, errors)
+        _advantage(counter, block, truth, errors)
         if valley is not None:
             low, high = optimum.single_valley(np.array(block.arms), found.regrets.possible_best)
             counter.add("false", "optimum outside its limits", not low - TOLERANCE <= valley <= high + TOLERANCE)
@@ -128,9 +129,9 @@ def _judgement(counter: Counter, found: best.Judgement, truth: Floats, margin: f
     counter.add("mean", "mean upper limit (margins)", regrets.high.mean() / margin)
 
 
-def _advantage(counter: Counter, values: Floats, truth: Floats, errors: PairedErrors) -> None:
-    chosen, held_out = optimum.choices(values, 1)
-    found = optimum.advantage(values, chosen, held_out, 0, errors, LEVEL)
+def _advantage(counter: Counter, block: Block, truth: Floats, errors: PairedErrors) -> None:
+    chosen, held_out = optimum.choices(block.complete, 1)
+    found = optimum.advantage(block, chosen, held_out, 0, errors, LEVEL)
     counter.add("found", "an advantage is given", found.known)
     if not found.known:
         return
@@ -163,7 +164,7 @@ def of_a_study(design: Design, margin: float, studies: int, seed: int) -> dict[s
                 family += [errors.p_value(each, arm, 0) for arm, each in enumerate(away, start=1)]
             chosen, held_out = optimum.choices(values, 1)
             level = 1.0 - (1.0 - LEVEL) / design.cells
-            gain = optimum.advantage(values, chosen, held_out, 0, errors, level)
+            gain = optimum.advantage(block, chosen, held_out, 0, errors, level)
             beats.append(gain.low is not None and gain.low > max(0.0, truth[cell, 0]))
         corrected = [p is not None and p <= 1.0 - LEVEL for p in holm(p_values)]
         wrong = [each and truth[cell, 0] <= margin + TOLERANCE for cell, each in enumerate(corrected)]

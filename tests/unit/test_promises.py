@@ -11,7 +11,6 @@ from known_truth.promises import Tally
 pytestmark = pytest.mark.slow
 
 STUDIES = 300
-ERROR = (0.05 * 0.95 / STUDIES) ** 0.5
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +21,9 @@ def fewer_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def held(name: str, found: dict[str, Tally]) -> None:
     broken = {
-        what: tally.share for what, tally in found.items() if tally.kind == "false" and tally.share > 0.05 + 4 * ERROR
+        what: tally.share
+        for what, tally in found.items()
+        if tally.kind == "false" and tally.share > 0.05 + 4 * (0.05 * 0.95 / tally.count) ** 0.5
     }
     assert not broken, f"{name}: {broken}"
 
