@@ -111,10 +111,14 @@ KNOWN_RUNS = known_runs()
 def refuse_stale_looks():
     """No report of looks that were not taken at the present runs by the present rules (Snakemake would accept them)."""
     wanted = differences.fingerprint(look_settings(None))
+    budget, after = looks.budget(SETTINGS, CELLS, Path(BILL)), looks.on_disk(record_of)
+    granted = (
+        {cell: looks.openings(cell, FIRST[cell], after) for cell in CELLS}
+        if budget is None
+        else looks.bounded_openings(CELLS, FIRST, after, budget)
+    )
     records = [
-        record
-        for cell in CELLS
-        for record in looks.chain(FIRST[cell], lambda look: record_of(cell, look))
+        record_of(cell, opening.look) for cell in CELLS for opening in granted[cell]
     ]
     stale = [record for record in records if staleness.stale_look(record, wanted)]
     if stale:
@@ -126,12 +130,13 @@ def refuse_stale_looks():
 
 if workflow.is_main_process:
     if looks.why_fixed(SETTINGS):
-        logger.warning(looks.why_fixed(SETTINGS))
+        logger.info(looks.why_fixed(SETTINGS))
     if ADAPTIVE:
         seeds = ", ".join(map(str, grid.all_looks(SETTINGS)))
+        most = min(len(RUNS), SETTINGS["looks"]["budget"].get("runs", len(RUNS)))
         logger.info(
             f"adaptive design: looks at {seeds} seeds; {len(KNOWN_RUNS)} runs in the first look or on disk, "
-            f"at most {len(RUNS) - len(KNOWN_RUNS)} more may follow as looks open them"
+            f"at most {max(most - len(KNOWN_RUNS), 0)} more may follow as looks open them"
         )
         if REPORTING:
             refuse_stale_looks()

@@ -241,4 +241,7 @@ def test_a_budget_of_runs_bounds_the_study_and_the_cheapest_cells_go_first(tmp_p
     done = study.start(looks={"seeds": [2, 3, 4, 6], "budget": {"runs": 27}})
     assert done.returncode == 0, done.stderr[-5000:]
     assert sum(study.trained().values()) <= 27
-    assert study.planned(looks={"seeds": [2, 3, 4, 6], "budget": {"runs": 27}}).jobs == []
+    bounded = {"seeds": [2, 3, 4, 6], "budget": {"runs": 27}}
+    assert study.planned(looks=bounded).jobs == []
+    # looks that the budget did not grant are not missing: no report is refused for their sake
+    assert "look(s) were not taken" not in study.start("--report", "report.zip", looks=bounded).stderr

@@ -53,6 +53,7 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
     _check(settings, schema())
     for recipe in settings["recipes"].values():
         _multiply_rates(recipe)
+    settings["looks"]["pilot"] = _found(settings["looks"]["pilot"])
     _refuse(feasibility.problems(settings))
     return settings
 
@@ -300,6 +301,12 @@ def _multiply_rates(recipe: dict[str, Any]) -> None:
         architecture: {task: times(rate) for task, rate in by_task.items()}
         for architecture, by_task in recipe[RATES].items()
     }
+
+
+def _found(path: str | None) -> str | None:
+    """A file of the user's, or else the one of this name that comes with the workflow (its pilot)."""
+    own = None if path is None or Path(path).is_file() else shipped.STUDY / path
+    return str(own) if own is not None and own.is_file() else path
 
 
 def described_keys(

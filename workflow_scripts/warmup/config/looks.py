@@ -85,17 +85,14 @@ def openings(cell: Cell, first: Opening, after: After, until: int | None = None)
     return found
 
 
-def chain(first: Opening, path_of: Callable[[int], str]) -> list[str]:
-    """Paths of the records of a cell's looks as they lie on disk, each opened by the one before; the last may be
-    missing."""
-    found, number = [], first.look
-    while True:
-        found.append(path_of(number))
-        path = Path(found[-1])
-        following = opening(json.loads(path.read_bytes())) if path.exists() else None
-        if following is None:
-            return found
-        number = following.look
+def on_disk(path_of: Callable[[Cell, int], str]) -> After:
+    """What looks opened, from their records as they lie on disk; one that is not there opened nothing yet."""
+
+    def after(cell: Cell, look: int) -> Opening | None:
+        path = Path(path_of(cell, look))
+        return opening(json.loads(path.read_bytes())) if path.exists() else None
+
+    return after
 
 
 def bounded_openings(
