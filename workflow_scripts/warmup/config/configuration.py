@@ -9,6 +9,7 @@ import difflib
 import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jsonschema
