@@ -1,8 +1,9 @@
 """The pilot of the laptop scale, by the rules of docs/pilot.md: `make pilot`.
 
 Trains studies `pilot_rates`, `pilot_rates_more` and, at the rates they choose, `pilot_designs`; prints the tables that
-the choices were made from, and writes pilot/choice.yaml (what config.yaml then says) and pilot/laptop.csv (the runs of
-the designs). Processor seconds are those of the runs' resources.json.
+the choices were made from, and writes pilot/choice.yaml (what config.yaml then says), pilot/laptop.csv (the runs of
+the design that was chosen) and pilot/budgets.csv (what more steps would gain). Processor seconds are those of the runs'
+resources.json.
 """
 
 import argparse
@@ -89,7 +90,8 @@ def main() -> None:
     print(slopes)
     choice: dict[str, Any] = {"design": order.row(0, named=True)["recipe"], **own}
     (FOLDER / "choice.yaml").write_text(yaml.safe_dump(choice, sort_keys=False))
-    runs.write_csv(FOLDER / "laptop.csv")
+    runs.filter(recipe=choice["design"]).write_csv(FOLDER / "laptop.csv")
+    slopes.write_csv(FOLDER / "budgets.csv")
     (FOLDER / "rates.yaml").unlink()
 
 
