@@ -108,6 +108,31 @@ def test_a_budget_goes_to_the_cheapest_cells_first_and_is_never_exceeded() -> No
     assert spent <= budget.limit
 
 
+def test_a_budget_goes_first_to_the_verdicts_that_cost_least_as_looks_project_them() -> None:
+    names = ("far", "near", "hopeless")
+    cells = {
+        (name, "t", "r"): [grid.Run(name, "t", "r", warmup, str(seed)) for warmup in "012" for seed in range(10)]
+        for name in names
+    }
+    first = {key: looks.Opening(1, ("0", "1", "2"), 3) for key in cells}
+    projected = {"far": [10.0, 10.0, 10.0], "near": [5.0, 7.0, 7.0], "hopeless": [None, None, None]}
+
+    def after(cell: looks.Cell, look: int) -> looks.Opening | None:
+        if look == (3 if cell[0] == "near" else 4):
+            return None
+        return looks.Opening(look + 1, ("0", "1", "2"), [5, 7, 10][look - 1], projected[cell[0]][look - 1])
+
+    def granted(more: float) -> list[int]:
+        budget = looks.Budget(27 + more, dict.fromkeys(cells, 1.0))
+        found = looks.bounded_openings(cells, first, after, budget)
+        return [found[name, "t", "r"][-1].look for name in names]
+
+    assert granted(5) == [1, 1, 1]  # no next look can be paid
+    assert granted(6) == [1, 2, 1]  # the near verdict's
+    assert granted(12) == [1, 3, 1]  # and its next one, rather than a first step on the far way
+    assert granted(12 + 21) == [4, 3, 1]  # both
+
+
 def test_prices_of_a_budget_in_device_hours_are_those_of_the_bill(tmp_path: Path, tiny_config: dict[str, Any]) -> None:
     bill = tmp_path / "bill.csv"
     bill.write_text("architecture,task,recipe,run_hours\na,t,r,0.5\n")

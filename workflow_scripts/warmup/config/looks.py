@@ -6,6 +6,7 @@ Standard library only, since the Snakefile is parsed again in every job.
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +20,15 @@ Cell = tuple[str, str, str]
 
 
 class Opening(NamedTuple):
-    """What is open to a cell: the look (from 1) that comes next, the arms that go on, and the seeds each is to have."""
+    """What is open to a cell: the look (from 1) that comes next, the arms that go on, and the seeds each is to have.
+
+    `projected`: seeds after which the cell would be decided, by the look that opened this; None: nobody can tell.
+    """
 
     look: int
     arms: tuple[str, ...]
     seeds: int
+    projected: float | None = None
 
 
 After = Callable[[Cell, int], Opening | None]
@@ -33,7 +38,10 @@ After = Callable[[Cell, int], Opening | None]
 def opening(record: Mapping[str, Any]) -> Opening | None:
     """What the record of a look says it opened; None if the cell stopped there."""
     opened = record["opens"]
-    return opened and Opening(opened["look"], tuple(warmup_label(arm) for arm in opened["arms"]), opened["seeds"])
+    if opened is None:
+        return None
+    arms = tuple(warmup_label(arm) for arm in opened["arms"])
+    return Opening(opened["look"], arms, opened["seeds"], record.get("projected"))
 
 
 def why_fixed(settings: Mapping[str, Any]) -> str:
@@ -104,27 +112,52 @@ def bounded_openings(
 ) -> dict[Cell, list[Opening]]:
     """Like `openings`, for all cells together, within a budget; with `until`, as far as that look of that cell needs.
 
-    In rounds: each cell that goes on takes one look; then what these looks opened is granted in the order of its price,
-    as long as the budget lasts. A cell that is refused once is not asked again, so that what is granted to one start is
-    granted to every other.
+    In rounds. What each cell's verdict would still cost is projected by its last look; the cheapest verdicts that the
+    rest of the budget would pay for together get their next look, then projections are made anew. Where the rest pays
+    for none, it goes to next looks, in the same order. All of it follows from records, so that what is granted to one
+    start is granted to every other.
     """
     found = {cell: [opening] for cell, opening in first.items()}
     left = budget.limit - sum(budget.price(cell, opened_runs(cells[cell], found[cell])) for cell in cells)
-    going = list(cells)
-    while going and not (until and found[until[0]][-1].look >= until[1]):
-        asked = [(cell, following) for cell in going if (following := after(cell, found[cell][-1].look)) is not None]
-        prices = {
-            cell: budget.price(cell, opened_runs(cells[cell], [*found[cell], following]))
-            - budget.price(cell, opened_runs(cells[cell], found[cell]))
-            for cell, following in asked
-        }
-        going = []
-        for cell, following in sorted(asked, key=lambda entry: prices[entry[0]]):
-            if prices[cell] <= left:
-                left -= prices[cell]
-                found[cell].append(following)
-                going.append(cell)
+    stopped: set[Cell] = set()
+    while not (until and found[until[0]][-1].look >= until[1]):
+        asked = {cell: after(cell, found[cell][-1].look) for cell in cells if cell not in stopped}
+        stopped |= {cell for cell, opening in asked.items() if opening is None}
+        following = {cell: opening for cell, opening in asked.items() if opening is not None}
+        prices = {cell: _price(cells[cell], found[cell], opening, budget) for cell, opening in following.items()}
+        whole = {cell: _to_a_verdict(cell, found[cell][-1], opening, budget) for cell, opening in following.items()}
+        order = sorted(following, key=lambda cell: (whole[cell], prices[cell]))
+        granted = _affordable(order, whole, left) or _affordable(order, prices, left)
+        if not granted:
+            break
+        for cell in granted:
+            left -= prices[cell]
+            found[cell].append(following[cell])
     return found
+
+
+def _price(runs: Sequence[Run], opened: Sequence[Opening], following: Opening, budget: "Budget") -> float:
+    """What the runs of the next look cost that are not opened yet."""
+    cell = runs[0][:3]
+    return budget.price(cell, opened_runs(runs, [*opened, following])) - budget.price(cell, opened_runs(runs, opened))
+
+
+def _to_a_verdict(cell: Cell, last: Opening, following: Opening, budget: "Budget") -> float:
+    """What is still to be paid until the cell is decided, if projections are right; without one, nobody can pay."""
+    if following.projected is None:
+        return math.inf
+    seeds = max(following.projected, following.seeds) - last.seeds
+    return budget.per_run[cell] * len(following.arms) * seeds
+
+
+def _affordable(order: Sequence[Cell], prices: Mapping[Cell, float], left: float) -> list[Cell]:
+    """Those cells, in this order, whose prices together do not exceed what is left; dearer ones are passed over."""
+    granted = []
+    for cell in order:
+        if prices[cell] <= left:
+            left -= prices[cell]
+            granted.append(cell)
+    return granted
 
 
 class Budget(NamedTuple):
