@@ -175,7 +175,7 @@ def test_stacks_that_are_no_experts_count_whole() -> None:
 
 def test_experts_under_an_unknown_number_per_token_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "CHOSEN_EXPERTS", ("none",))
-    with pytest.raises(ConfigurationError, match="how many experts a token of jamba visits"):
+    with pytest.raises(ConfigurationError, match="how many experts a token of JambaModel visits"):
         measured(settings("laptop"), "jamba", "language")
 
 

@@ -50,7 +50,7 @@ def test_the_first_look_of_the_paper_scale_asks_for_three_seeds_of_every_arm(con
 
 @pytest.mark.parametrize("study", ["adamw2", "plateau", "learning_rate", "pre_study"])
 def test_studies_whose_arms_are_not_warmups_stay_fixed_and_say_so(config: dict[str, Any], study: str) -> None:
-    fixed = configuration.effective({**config, "study": study})
+    fixed = configuration.effective({**config, "study": study, "design": "fixed"})
     settings = adaptive(config, study=study)
     assert grid.runs(settings) == grid.runs(fixed)
     assert study in looks.why_fixed(settings)
@@ -208,7 +208,7 @@ def test_a_cell_without_spread_or_with_too_few_complete_seeds_goes_on_to_the_cap
 def test_verdicts_after_the_seeds_were_chosen_by_data_spend_a_share_of_the_error_rate(
     config: dict[str, Any],
 ) -> None:
-    assert grid.spent_confidence(configuration.effective(config)) == 0.95
+    assert grid.spent_confidence(configuration.effective({**config, "design": "fixed"})) == 0.95
     assert grid.spent_confidence(adaptive(config)) == pytest.approx(1 - 0.05 / 4)
 
 
@@ -217,8 +217,6 @@ def test_verdicts_after_the_seeds_were_chosen_by_data_spend_a_share_of_the_error
 def test_all_looks_together_keep_the_error_rate_at_the_boundary(arms: int) -> None:
     studies = 300
     for world in simulation.worlds(arms):
-        if "not in the pilot" in world.name:  # docs/looks.md names its rate
-            continue
         if arms > 4 and "," in world.name:  # the worlds of plain noise are enough for more warmups
             continue
         rates = simulation.simulate(world, studies)
