@@ -28,6 +28,7 @@ PARTS = (
     "config.yaml",
     "schemas",
     "workflow_scripts",
+    "examples",
     "pilot",
 )
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
