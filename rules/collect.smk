@@ -25,6 +25,7 @@ rule figures:
         rules.train_all.input,
         rules.statistics.input,
         rules.effects_figures.output,
+        rules.units.output if WORDS["question"] == "unit" else [],
         rules.prediction_figures.output,
         rules.bill_compared.output,
         rules.setup.output,

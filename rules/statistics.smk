@@ -1,7 +1,7 @@
 # Needs: the summaries of all runs of the study.
 # Makes: the runs table; per cell and arm the optimum, its plateau sets and cross-fitted advantage; the answer as a table;
-# what another validation set would move; the declared comparisons; the mixed model; the design's power; the figures of all
-# these, the answer in sentences (a page, and `answer.txt` for a terminal) and a Methods paragraph.
+# what another validation set would move; the declared comparisons; the mixed model; the design's power; what
+# warmup is counted in; the figures of all these, the answer in sentences (a page, and `answer.txt` for a terminal) and a Methods paragraph.
 EFFECT_FIGURES = {
     "loss_against_warmup": "Loss against warmup",
     "regret": "Regret and plateaus",
@@ -200,20 +200,54 @@ rule attribution:
         "../workflow_scripts/attribution.py"
 
 
-# The table that the study's own question needs beside those of every study (none: how much warmup is needed).
+rule units:
+    input:
+        rules.runs_table.output[0],
+    output:
+        unit_curves=multiext(f"{TABLES}/unit_curves", ".parquet", ".csv"),
+        unit_choices=multiext(f"{TABLES}/unit_choices", ".parquet", ".csv"),
+        unit_regrets=multiext(f"{TABLES}/unit_regrets", ".parquet", ".csv"),
+        unit_differences=multiext(f"{TABLES}/unit_differences", ".parquet", ".csv"),
+        unit_answers=multiext(f"{TABLES}/unit_answers", ".parquet", ".csv"),
+        figure=report(
+            f"{FIGURES}/unit_curves.svg",
+            caption="../report/unit_curves.rst",
+            category="Effect of warmup",
+            labels={"figure": "What warmup is counted in"},
+        ),
+    log:
+        f"{LOGS}/units/{STUDY}.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        **SMALL,
+    params:
+        settings=depends(
+            "units.py",
+            *("outcome", "confidence", "margins", "equivalence_margins"),
+            corners=grid.corners(SETTINGS, RUNS),
+            labels=LABELS,
+        ),
+    script:
+        "../workflow_scripts/units.py"
+
+
+# The tables that the study's own question needs beside those of every study (none: how much warmup is needed).
 QUESTION_TABLES = {
-    "learning_rate": "rate_answers",
-    "recipes": "recipe_arms",
-    "plateau_heights": "plateau_height_differences",
-    "initialisation": "start_differences",
-    "attribution": "attribution",
+    "learning_rate": ["rate_answers"],
+    "recipes": ["recipe_arms"],
+    "plateau_heights": ["plateau_height_differences"],
+    "initialisation": ["start_differences"],
+    "attribution": ["attribution"],
+    "unit": ["unit_answers", "unit_regrets"],
 }
-OWN_TABLE = QUESTION_TABLES.get(WORDS["question"])
+OWN_TABLES = QUESTION_TABLES.get(WORDS["question"], [])
 
 
 rule effects_figures:
     input:
-        **{name: table_path(name) for name in [OWN_TABLE] if name},
+        **{name: table_path(name) for name in OWN_TABLES},
         runs=rules.runs_table.output[0],
         answer=rules.answer.output[0],
         optima=rules.optima.output.optima[0],

@@ -23,6 +23,11 @@ UNWRITTEN = {
     "attribution",
     "plateau_heights",
     "plateau_height_differences",
+    "unit_curves",
+    "unit_choices",
+    "unit_regrets",
+    "unit_differences",
+    "unit_answers",
 }
 """Tables that this study has no cause to write; tests/unit/test_tables_page.py looks at these."""
 UNWRITTEN_COLUMNS = ("mae", "learning_rate/<role>")

@@ -12,6 +12,7 @@ from warmup.config import grid
 from warmup.statistics.attribution import contrasts
 from warmup.statistics.effect import look_records, rates, start_differences
 from warmup.statistics.prediction import prediction
+from warmup.statistics.unit import units
 from warmup.theory import plateau_heights
 
 UNWRITTEN: dict[str, dict[str, Any]] = {
@@ -23,6 +24,11 @@ UNWRITTEN: dict[str, dict[str, Any]] = {
     "attribution": contrasts.ATTRIBUTION,
     "plateau_heights": plateau_heights.ARMS,
     "plateau_height_differences": plateau_heights.DIFFERENCES,
+    "unit_curves": units.CURVES,
+    "unit_choices": units.CHOICES,
+    "unit_regrets": units.REGRETS,
+    "unit_differences": units.DIFFERENCES,
+    "unit_answers": units.ANSWERS,
 }
 """Tables that the study of tests/dag does not write, with the columns that the code gives them."""
 

@@ -186,6 +186,16 @@ def models_settings(settings: Mapping[str, Any], runs: list[Run]) -> dict[str, A
     }
 
 
+def corners(settings: Mapping[str, Any], runs: list[Run]) -> dict[str, dict[str, list[float]]]:
+    """Steps, batch size and beta2 of each recipe and task of `runs`: {recipe: {task: [80, 16, 0.9]}}."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for recipe, task in dict.fromkeys((run.recipe, run.task) for run in runs):
+        own = of_recipe(settings, recipe)
+        sizes = [own["training"]["steps"], own["tasks"][task]["batch_size"], settings["recipes"][recipe]["betas"][1]]
+        found.setdefault(recipe, {})[task] = sizes
+    return found
+
+
 def run_choices(settings: Mapping[str, Any], run: Run) -> dict[str, list[str]]:
     """Modules chosen by name that a training uses, by registered package: what its code digest is narrowed to."""
     architecture, task = settings["architectures"][run.architecture], settings["tasks"][run.task]

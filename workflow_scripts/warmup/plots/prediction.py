@@ -330,3 +330,42 @@ def _empty(reason: str) -> Figure:
     axes[0, 0].axis("off")
     axes[0, 0].text(0.5, 0.5, f"Cannot say: {reason}.", ha="center", va="center", wrap=True)
     return drawing
+
+
+UNIT_WORDS = {
+    "share": "share of training",
+    "steps": "steps",
+    "examples": "examples",
+    "time_constants": "steps x (1 - beta2)",
+    "examples_over_memory": "examples x (1 - beta2)",
+}
+"""Units of warmup as an axis names them."""
+
+
+def unit_curves(tables: Tables, labels: Labels) -> Figure:
+    """Mean outcome of each corner against its warmup, one column per unit: where warmup is needed in that unit, the
+    curves of a row lie on each other. Titles tell what choosing by the other corners costs. Leftmost is no warmup.
+    """
+    curves, regrets = tables["unit_curves"], tables["unit_regrets"]
+    if curves.is_empty():
+        return _empty("no architecture and task has corners to compare")
+    places = curves.select("architecture", "task").unique(maintain_order=True).rows()
+    drawing, axes = style.figure(len(places), len(UNIT_WORDS), width=2.3, height=2.1, sharey="row")
+    colours = style.colours(curves["recipe"].unique(maintain_order=True).to_list())
+    for (architecture, task), row in zip(places, axes, strict=True):
+        here = {"architecture": architecture, "task": task}
+        for (unit, words), axis in zip(UNIT_WORDS.items(), row, strict=True):
+            part = curves.filter(unit=unit, **here)
+            least = part.filter(polars.col("amount") > 0)["amount"].to_numpy().min() / 2
+            for recipe, colour in colours.items():
+                line = part.filter(recipe=recipe).sort("amount")
+                amounts = np.maximum(line["amount"].to_numpy(), least)
+                axis.plot(amounts, line["excess"], ".-", color=colour, linewidth=1, label=labels.get(recipe, recipe))
+            axis.set_xscale("log", base=2)
+            axis.set_xlabel(f"warmup: {words}", fontsize=8)
+            cost = regrets.filter(unit=unit, **here)["regret"].to_list()
+            axis.set_title(f"costs {cost[0]:.2g} margins", fontsize=8, fontweight="normal")
+        row[0].set_ylabel(f"{labels.get(architecture, architecture)}, {labels.get(task, task)}\nmargins above lowest")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    drawing.legend(handles, names, loc="outside lower center", fontsize=7, ncols=4)
+    return drawing

@@ -8,7 +8,8 @@ In: the tables of the study by name, words (labels, question). Out: a `Reply`, o
   - attribution: roles warmed alone, left out, and all against none; warmup's gain between optimisers and networks;
   - families: the warmups not excluded of two relatives of one lineage; fractions of training;
   - initialisation: an architecture from its authors' start and from the library's; fractions of training (best
-    warmup), the outcome's unit (regret of no warmup), a factor (spike ratio without warmup). No verdict.
+    warmup), the outcome's unit (regret of no warmup), a factor (spike ratio without warmup). No verdict;
+  - unit: warmups that other corners choose, counted in each unit, two units at a time; margins (`units`).
 """
 
 import math
@@ -19,6 +20,7 @@ from itertools import combinations
 import polars
 
 from warmup.statistics.base.intervals import CANNOT_SAY
+from warmup.statistics.words import units
 from warmup.statistics.words.sentence_parts import (
     Row,
     Words,
@@ -53,6 +55,7 @@ def reply(tables: Tables, words: Words) -> Reply | None:
         "families": families,
         "initialisation": initialisation,
         "attribution": attribution,
+        "unit": lambda tables, words: Reply(*units.unit(tables, words)),
     }.get(words["question"])
     return answer(tables, words) if answer else None
 
