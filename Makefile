@@ -12,7 +12,7 @@ TERMINAL := PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.terminal
 
 COMPARE = PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.provenance.compare
 
-.PHONY: all so-far env test test-fast test-slow check benchmark test-gpu test-gpu-dry benchmark-gpu simulations docs census pilot why compare checkpoints clean-checkpoints
+.PHONY: all so-far env test test-fast test-slow check benchmark test-gpu test-gpu-dry benchmark-gpu simulations reference docs census pilot why compare checkpoints clean-checkpoints
 .DEFAULT_GOAL := all
 
 # A page that fails stops no training (--keep-going); the report shows what exists and says what does not, and why.
@@ -101,6 +101,16 @@ census: env
 # What would run again, and why, in sentences
 why: env
 	$(BIN)/snakemake why --cores 1 --config scale=$(SCALE)
+
+# What `warmup advise` predicts from, made anew: three studies of the laptop scale (about 500 trainings, an hour on two
+# cores), and how predicting did on lineages left out. It is shipped: commit what changes.
+REFERENCE := warmup families modern
+reference: env
+	for study in $(REFERENCE); do \
+	  $(BIN)/snakemake --cores $(CORES) --keep-going --config scale=laptop study=$$study -- \
+	    results/laptop/studies/$$study/tables/runs.parquet results/laptop/studies/$$study/tables/diagnostics.parquet \
+	    || exit 1; done
+	PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.advice.reference $(REFERENCE:%=results/laptop/studies/%)
 
 # What differs between two result folders, table by table: make compare A=old/laptop B=results/laptop
 compare: env

@@ -8,11 +8,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from warmup.command import entry, judge, schedule
+from warmup.command import advise, entry, judge, schedule
 from warmup.command.answer import FORMAT, WRONG_INPUT
 from warmup.errors import UserError
 
-VERBS = {"judge": judge, "schedule": schedule, "entry": entry}
+VERBS = {"advise": advise, "judge": judge, "schedule": schedule, "entry": entry}
 """Each has DESCRIPTION (of its help), `add_arguments(parser)` and `answer(arguments)`, which imports what is heavy."""
 
 

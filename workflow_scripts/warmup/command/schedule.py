@@ -11,6 +11,7 @@ from warmup import files, registry
 from warmup.command import own_settings
 from warmup.command.answer import Answer
 from warmup.command.trainers import TRAINERS, Lines, NotExpressibleError, Plan
+from warmup.config import feasibility
 from warmup.errors import ConfigurationError
 from warmup.schedules import _options
 
@@ -36,6 +37,7 @@ def answer(arguments: argparse.Namespace) -> Answer:
     name = own_settings.chosen(
         settings["recipes"], arguments.recipe, recipes[0] if len(recipes) == 1 else "adamw", "--recipe"
     )
+    settings = dict(feasibility.of_recipe(settings, name))
     if arguments.accumulate < 1:
         raise ConfigurationError(f"--accumulate: {arguments.accumulate} batches make no update; give 1 or more")
     task = own_settings.chosen(settings["tasks"], arguments.task, "language", "--task")
