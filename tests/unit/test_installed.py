@@ -94,6 +94,7 @@ def test_an_installed_copy_is_all_of_the_package_and_nothing_else(installed: Pat
         "warmup_sweep-0.2.0.dist-info",
     }
     data = {path.relative_to(installed / "warmup").as_posix() for path in installed.rglob("*.yaml")}
+    assert (installed / "warmup" / "advice" / "reference" / "provenance.json").is_file()
     assert {"study/config.yaml", "study/schemas/config.schema.yaml", "command/answers.schema.yaml"} <= data
 
 

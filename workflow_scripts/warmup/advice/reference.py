@@ -25,6 +25,9 @@ SHIPPED = shipped.PACKAGE / "advice" / "reference"
 TABLES = ("runs", "diagnostics", "plateaus", "leaderboard", "held_out")
 PROVENANCE = "provenance.json"
 MADE_BY = "make reference"
+OF_MAKE = ("warmup", "families", "modern")
+"""Studies of the Makefile's target."""
+COMMAND = "python -m warmup.advice.reference"
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def about(runs: polars.DataFrame, studies: Sequence[Path], settings: Mapping[str
     return {
         "scale": settings["scale"],
         "studies": [study.name for study in studies],
-        "command": MADE_BY,
+        "command": MADE_BY if [study.name for study in studies] == list(OF_MAKE) else f"{COMMAND} {_listed(studies)}",
         "commit": _commit(),
         "runs": runs.height,
         "lineages": runs["lineage"].unique().sort().to_list(),
@@ -110,7 +113,12 @@ def _table(study: Path, name: str) -> polars.DataFrame:
     return polars.read_parquet(path)
 
 
+def _listed(studies: Sequence[Path]) -> str:
+    return " ".join(f"results/{study.parts[-3]}/studies/{study.name}" for study in studies)
+
+
 def _commit() -> str:
+    """In which the reference was made."""
     done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=shipped.ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
 
