@@ -22,7 +22,7 @@ all: env
 	    $(BIN)/snakemake --cores 1 --quiet all --config scale=$(SCALE) --report $(REPORT).zip; \
 	else \
 	    PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.plots.unfinished $(REPORT).zip --config scale=$(SCALE); \
-	fi && rm -rf $(REPORT) && $(BIN)/python -m zipfile -e $(REPORT).zip results/$(SCALE)/ && \
+	fi && PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.report_zip $(REPORT).zip && \
 	$(TERMINAL).so_far --answer scale=$(SCALE) && \
 	echo "report: $(REPORT)/report.html (and $(REPORT).zip)" || exit 1; \
 	exit $$status

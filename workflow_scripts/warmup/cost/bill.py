@@ -138,9 +138,10 @@ def device(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def totals(settings: Mapping[str, Any], bill: list[Row]) -> Totals:
-    """Sums over the bill; wall time with `hardware.count` devices kept busy, no shorter than the longest run."""
+    """Sums over the bill; wall time with `hardware.count` GPUs (one CPU core) kept busy, at least the longest run."""
     where = device(settings)
-    count = int(settings["hardware"]["count"])
+    # How many cores are free only `--cores` says.
+    count = 1 if where["name"] == "cpu" else int(settings["hardware"]["count"])
     hours = sum(row.total_hours for row in bill)
     longest = max((row.run_hours for row in bill), default=0.0)
     largest = max((row.checkpoint_gb for row in bill), default=0.0)

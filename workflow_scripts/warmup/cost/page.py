@@ -22,12 +22,12 @@ COLUMNS: tuple[Column, ...] = (
     ("activations", lambda row: _gb(row.activations_gb)),
     ("memory", lambda row: _gb(row.memory_gb)),
     ("s/step", lambda row: f"{row.step_seconds:.3g}"),
-    ("h/run", lambda row: _hours(row.run_hours)),
-    ("h in all", lambda row: _hours(row.total_hours)),
+    ("one run", lambda row: lasting(row.run_hours)),
+    ("all runs", lambda row: lasting(row.total_hours)),
     ("logs", lambda row: _gb(row.log_gb)),
 )
 
-MEASURED = ("architecture", "task", "recipe", "runs", "h/run", "measured / planned", "utilisation", "GPU memory")
+MEASURED = ("architecture", "task", "recipe", "runs", "one run", "measured / planned", "utilisation", "GPU memory")
 
 STYLE = """
 th, td { text-align: right; padding: .3rem .6rem; white-space: nowrap }
@@ -58,8 +58,11 @@ def html(scale: str, bill: Sequence[Row], totals: Totals, measured: Sequence[Mea
 def sentence(totals: Totals) -> str:
     """The totals in one sentence."""
     price = "" if totals.price is None else f", {totals.price:,.0f} in money"
+    first = f"{totals.runs} runs on {totals.device}: "
+    if totals.count == 1:
+        return f"{first}{lasting(totals.hours)}{price} one after another"
     return (
-        f"{totals.runs} runs on {totals.device}: {totals.hours:,.0f} device hours{price}; "
+        f"{first}{totals.hours:,.0f} device hours{price}; "
         f"{_hours(totals.wall_hours)} h ({totals.wall_hours / 24:.1f} days) with {totals.count} at once"
     )
 
@@ -82,7 +85,7 @@ def notes(bill: Sequence[Row]) -> list[str]:
 def _measured(row: Measured) -> list[str]:
     memory = "-" if row.memory_gb is None else f"{_gb(row.memory_gb)} of planned {_gb(row.planned_memory_gb)}"
     runs = f"{row.runs} ({row.resumed} resumed)" if row.resumed else str(row.runs)
-    measured = [runs, _hours(row.run_hours), f"{row.ratio:.2f}", f"{100 * row.utilisation:.1f} %", memory]
+    measured = [runs, lasting(row.run_hours), f"{row.ratio:.2f}", f"{100 * row.utilisation:.1f} %", memory]
     return [row.architecture, row.task, row.recipe, *measured]
 
 
@@ -104,6 +107,12 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 def _hours(hours: float) -> str:
     return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+
+
+def lasting(hours: float) -> str:
+    """In the unit that is read most easily: "4.3 s", "12 min", "3.5 h"."""
+    seconds = 3600 * hours
+    return f"{seconds:.2g} s" if seconds < 99.5 else f"{seconds / 60:.0f} min" if hours < 2 else f"{_hours(hours)} h"
 
 
 def _gb(size: float) -> str:
