@@ -129,6 +129,21 @@ def test_the_claims_page_escapes_what_the_configuration_says() -> None:
     assert "no claims are configured" in pages.claims(polars.DataFrame(schema=claims.CLAIMS))
 
 
+def test_limits_of_a_claim_are_drawn_beside_what_its_rule_allows() -> None:
+    row = dict.fromkeys(claims.CLAIMS, None) | {
+        "measured": "in words",
+        "verdict": "inconclusive",
+        "n": 3,
+        "test": "above 1",
+    }
+    row |= {"name": ["x", "y", "z"], "value": [0.5, None, 3.0], "lows": [0.0, 1.0, None], "highs": [1.0, 2.0, None]}
+    page = pages.claims(polars.DataFrame([row | {"allowed_low": 1.0}], schema=claims.CLAIMS))
+    assert page.count("<path") == 2 and page.count("<circle") == 1  # the third has no limits, the second no estimate
+    assert 'aria-label="2 intervals between 0 and 2; shaded: above 1"' in page
+    assert "<summary>3 in numbers</summary>in words" in page
+    assert '<rect x="90.0" width="90.0"' in page  # from 1 to the right end
+
+
 def test_the_predictions_page_shows_advice_and_says_when_there_is_none() -> None:
     row = {"architecture": "net00", "task": "task0", "recipe": "adamw", "verdict": "ok", "note": "no interval"}
     row |= {"advice": "For net00 on task0, warm up over 2 %."}

@@ -102,7 +102,8 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     def line(cells: list[str], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
-    return f'<div class="wide"><table>{line(head, "th")}{"".join(line(row, "td") for row in rows)}</table></div>'
+    body = line(head, "th") + "".join(line(row, "td") for row in rows)
+    return f'<div class="wide" tabindex="0" role="region" aria-label="Cost"><table>{body}</table></div>'
 
 
 def _hours(hours: float) -> str:

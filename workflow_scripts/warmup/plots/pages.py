@@ -17,6 +17,8 @@ STYLE = """
 .inconclusive { background: #f3ecd2; color: #5c4a05 } .untestable { background: #e8e8e8; color: #444 }
 .advice { font-size: 1.02rem }
 """
+WIDE, LEFT, ROW = 180, 6, 9
+"""Width of a drawing of intervals, its margin, and the height of a row, in pixels."""
 TAGS = {"supported": "supported", "supported among the warmups tried": "supported", "contradicted": "contradicted"}
 TAGS |= {"not identifiable: the curve is flat": "inconclusive", "inconclusive": "inconclusive"}
 
@@ -31,7 +33,7 @@ def claims(table: polars.DataFrame) -> str:
         reason = f'<div class="small">{_text(row["reason"])}</div>' if row["reason"] else ""
         body.append(
             f"<tr><td>{_text(row['source'])}</td><td>“{_text(row['statement'])}”</td><td>{_text(row['claimed'])}</td>"
-            f"<td>{_text(row['measured']).replace('; ', '<br>') or '–'}</td><td>{_text(row['test'])}</td>"
+            f"<td>{_measured(row)}</td><td>{_text(row['test'])}</td>"
             f'<td><span class="tag {tag}">{_text(row["verdict"])}</span>{reason}</td></tr>'
         )
     head = "".join(
@@ -41,8 +43,46 @@ def claims(table: polars.DataFrame) -> str:
     introduction = f"<p>Scale {_text(scale)}: {_text(summary)}. Rules were written before the data were seen.</p>"
     return html_page.page(
         "Claims of the papers",
-        f'{introduction}<div class="wide"><table><tr>{head}</tr>{"".join(body)}</table></div>',
+        f'{introduction}<div class="wide" tabindex="0" role="region" aria-label="Claims">'
+        f"<table><tr>{head}</tr>{''.join(body)}</table></div>",
         STYLE,
+    )
+
+
+def _measured(row: Mapping[str, Any]) -> str:
+    """What measures a claim: the limits of each row as a line beside what the rule allows, the numbers folded away."""
+    said = _text(row["measured"]).replace("; ", "<br>") or "–"
+    drawn = _intervals(row)
+    return f"{drawn}<details><summary>{row['n']} in numbers</summary>{said}</details>" if drawn else said
+
+
+def _intervals(row: Mapping[str, Any]) -> str:
+    """SVG of the limits of each row that has some, on one axis; shaded: what the rule allows. Empty without limits."""
+    limits = zip(row["value"] or [], row["lows"] or [], row["highs"] or [], strict=True)
+    rows = [one for one in limits if None not in one[1:]]
+    if not rows:
+        return ""
+    ends = [end for end in (row["allowed_low"], row["allowed_high"]) if end is not None]
+    everything = [end for one in rows for end in one[1:]] + ends
+    low, high = min(everything), max(everything)
+    span = (high - low) or 1.0
+
+    def across(value: float) -> float:
+        return round(LEFT + (WIDE - 2 * LEFT) * (value - low) / span, 1)
+
+    left = 0.0 if row["allowed_low"] is None else across(row["allowed_low"])
+    right = float(WIDE) if row["allowed_high"] is None else across(row["allowed_high"])
+    height = ROW * len(rows)
+    parts = [f'<rect x="{left}" width="{max(1.0, right - left):.1f}" height="{height}" fill="#d9efdf"/>']
+    for place, (value, lower, upper) in enumerate(rows):
+        y = ROW * (place + 0.5)
+        parts.append(f'<path d="M{across(lower)} {y}H{across(upper)}" stroke="#444" stroke-width="1.5"/>')
+        if value is not None and lower <= value <= upper:
+            parts.append(f'<circle cx="{across(value)}" cy="{y}" r="2.2" fill="#222"/>')
+    said = f"{len(rows)} intervals between {low:.3g} and {high:.3g}; shaded: {row['test']}"
+    return (
+        f'<svg role="img" aria-label="{_text(said)}" width="{WIDE}" height="{height}">{"".join(parts)}</svg>'
+        f'<div class="small">{low:.3g} to {high:.3g}</div>'
     )
 
 
@@ -131,7 +171,9 @@ def looks(table: polars.DataFrame, labels: Mapping[str, str]) -> str:
     )
     head = "".join(f"<th>{name}</th>" for name in (*names, "no warmup", "then"))
     table_html = f"<table><tr>{head}</tr>{''.join(body)}</table>"
-    return html_page.page("Record of looks", f'<div class="wide">{table_html}</div>')
+    return html_page.page(
+        "Record of looks", f'<div class="wide" tabindex="0" role="region" aria-label="Looks">{table_html}</div>'
+    )
 
 
 def _warmups(fractions: Sequence[float]) -> str:

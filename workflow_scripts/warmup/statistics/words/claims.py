@@ -85,6 +85,8 @@ def _claim(
         return row | {"verdict": NOT_TESTABLE, "reason": blocked}
     rows = measure(entry["measurement"], tables, settings["confidence"])
     row |= {"n": len(rows), "measured": "; ".join(_in_words(one) for one in rows)}
+    row |= {name: [getattr(one, name) for one in rows] for name in ("name", "value")}
+    row |= {"lows": [one.low for one in rows], "highs": [one.high for one in rows]} | _allowed(entry["rule"])
     if len(rows) == 1:
         row |= {"estimate": rows[0].value, "low": rows[0].low, "high": rows[0].high}
     if not rows:
@@ -212,6 +214,13 @@ def _inside(low: float, high: float, rule: Mapping[str, Any]) -> bool:
     return bool(low > rule["threshold"] if rule["kind"] == "above" else high < rule["threshold"])
 
 
+def _allowed(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Ends of what the rule allows; null where it has no end."""
+    if rule["kind"] == "within":
+        return {"allowed_low": float(rule["low"]), "allowed_high": float(rule["high"])}
+    return {"allowed_low" if rule["kind"] == "above" else "allowed_high": float(rule["threshold"])}
+
+
 def rule_in_words(rule: Mapping[str, Any]) -> str:
     """The rule as a sentence part, e.g. "most: limits within 0.05 to 0.08"."""
     what = (
@@ -298,6 +307,9 @@ CLAIMS = {
     **dict.fromkeys(("claim", "source", "statement", "claimed", "scale", "study", "measured"), polars.String),
     **dict.fromkeys(("estimate", "low", "high"), polars.Float64),
     "n": polars.Int64,
+    "name": polars.List(polars.String()),
+    **dict.fromkeys(("value", "lows", "highs"), polars.List(polars.Float64())),
+    **dict.fromkeys(("allowed_low", "allowed_high"), polars.Float64),
     **dict.fromkeys(("test", "verdict", "reason"), polars.String),
 }
-"""Columns of the claims table."""
+"""Columns of the claims table; `name`, `value`, `lows`, `highs` have an entry for each row that measures the claim."""
