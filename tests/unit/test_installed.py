@@ -88,7 +88,8 @@ def test_an_installed_copy_is_all_of_the_package_and_nothing_else(installed: Pat
     def listed(folder: Path) -> set[str]:
         return {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
 
-    assert listed(installed / "warmup") == listed(shipped.PACKAGE)
+    examples = {f"study/examples/{path.name}" for path in (ROOT / "examples").glob("*.py")}
+    assert listed(installed / "warmup") == listed(shipped.PACKAGE) | examples
     assert {path.name for path in installed.iterdir() if path.name != "bin"} == {
         "warmup",
         "warmup_sweep-0.2.0.dist-info",
