@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
 from warmup.config import configuration  # noqa: E402
+from warmup.statistics.base import budgets  # noqa: E402
 from warmup.statistics.base.outcomes import SCHEMA  # noqa: E402
 from warmup.statistics.effect import pilot  # noqa: E402
 
@@ -86,7 +87,7 @@ def main() -> None:
     print(table)
     order = pilot.best_design(table)
     print(order)
-    slopes = pilot.slopes(runs.filter(polars.col("recipe").is_in(["pilot_150", LONGEST])), outcome)
+    slopes = budgets.slopes(runs.filter(polars.col("recipe").is_in(["pilot_150", LONGEST])), outcome)
     print(slopes)
     choice: dict[str, Any] = {"design": order.row(0, named=True)["recipe"], **own}
     (FOLDER / "choice.yaml").write_text(yaml.safe_dump(choice, sort_keys=False))

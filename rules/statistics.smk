@@ -66,6 +66,7 @@ rule answer:
         plateaus=rules.optima.output.plateaus[0],
         regrets=rules.optima.output.regrets[0],
         resources=of_study("resources.json"),
+        budgets=SETTINGS["statistics"]["budgets"] or [],
     output:
         multiext(f"{TABLES}/answer", ".parquet", ".csv"),
     log:

@@ -31,7 +31,7 @@ def tables(table: polars.DataFrame, settings: dict[str, Any] | None = None) -> d
     sets, regrets = plateau.plateaus(table, settings)
     return {
         "runs": table,
-        "answer": needed.answer(sets, regrets, outcomes.steps(table), dict.fromkeys(outcomes.steps(table), 30.0)),
+        "answer": needed.answer(sets, regrets, outcomes.steps(table), dict.fromkeys(outcomes.steps(table), 30.0), {}),
         "arms": outcomes.arms(table),
         "optima": optimum.optima(table, settings),
         "crossfit": optimum.crossfit(table, settings),

@@ -111,7 +111,7 @@ def test_an_answer_of_looks_follows_the_same_rule_with_seeds_and_stops_of_each_c
         replayed = looks.replay(cell.block, [], rules, draws=2_000)
         records += [{**cell.key, "runs": 0, **vars(record)} for record in replayed]
     sets, regrets = look_records.plateaus(records, 0.95, {})
-    table = needed.answer(sets, regrets, outcomes.steps(runs), {})
+    table = needed.answer(sets, regrets, outcomes.steps(runs), {}, {})
     last = {(record["architecture"], record["task"]): record for record in look_records.last_of_cells(records)}
     for row in table.iter_rows(named=True):
         record = last[row["architecture"], row["task"]]
@@ -119,6 +119,21 @@ def test_an_answer_of_looks_follows_the_same_rule_with_seeds_and_stops_of_each_c
         assert row["does"] == sorted(arm["warmup"] for arm in record["arms"] if arm.get("demonstrated"))
     assert {"needs at least"} == set(table.filter(architecture="a00")["verdict"])
     assert "decided" in set(table["state"])
+
+
+def test_costs_are_told_in_steps_where_two_budgets_were_measured(found: dict[str, polars.DataFrame]) -> None:
+    runs = study(seeds=5)
+    sets, regrets = plateau.plateaus(runs, statistics())
+    (one,) = [key for key in outcomes.steps(runs) if key[0] == "a01"][:1]
+    table = needed.answer(sets, regrets, outcomes.steps(runs), {}, {one[:2]: 0.5})
+    told = table.filter(polars.col("costs_at_most_steps").is_not_null())
+    assert told.select(outcomes.CELL).rows() == [one]
+    (row,) = told.iter_rows(named=True)
+    assert row["costs_at_most_steps"] == pytest.approx(np.exp(row["costs_at_most"] / 0.5) - 1)
+    assert row["margin_steps"] == pytest.approx(np.exp(row["margin"] / 0.5) - 1)
+    assert any(" steps gain" in line for line in needed.advice_in_words(row)) == (row["costs_at_most"] > 0)
+    assert "more steps gain" in needed.explained(table, WORDS)
+    assert "steps gain" not in needed.explained(found["answer"], WORDS)
 
 
 def test_a_confidence_that_is_not_the_promised_one_is_explained(found: dict[str, polars.DataFrame]) -> None:

@@ -8,6 +8,7 @@ import polars
 import pytest
 
 from warmup.errors import DataError
+from warmup.statistics.base import budgets
 from warmup.statistics.base.outcomes import SCHEMA
 from warmup.statistics.effect import pilot
 
@@ -88,8 +89,8 @@ def test_one_seed_leaves_no_noise_to_judge_a_design_by() -> None:
 def test_a_loss_is_worth_the_steps_that_would_gain_it() -> None:
     short = runs({("short", 0.0, seed): 2.0 for seed in range(2)}, steps=150)
     long = runs({("long", 0.0, seed): 2.0 - 0.3 * math.log(2) for seed in range(2)}, steps=300)
-    (slope,) = pilot.slopes(polars.concat([short, long]), "best_validation_loss")["slope"]
+    (slope,) = budgets.slopes(polars.concat([short, long]), "best_validation_loss")["slope"]
     assert slope == pytest.approx(0.3)
-    assert pilot.more_steps(0.3 * math.log(1.04), slope) == pytest.approx(0.04)
-    worse = pilot.slopes(polars.concat([short, runs({("long", 0.0, 0): 2.1}, steps=300)]), "best_validation_loss")
-    assert worse["slope"].to_list() == [None] and pilot.more_steps(0.1, None) is None
+    assert budgets.more_steps(0.3 * math.log(1.04), slope) == pytest.approx(0.04)
+    worse = budgets.slopes(polars.concat([short, runs({("long", 0.0, 0): 2.1}, steps=300)]), "best_validation_loss")
+    assert worse["slope"].to_list() == [None] and budgets.more_steps(0.1, None) is None

@@ -54,7 +54,8 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
     _check(settings, schema())
     for recipe in settings["recipes"].values():
         _multiply_rates(recipe)
-    settings["looks"]["pilot"] = _found(settings["looks"]["pilot"])
+    for section, key in (("looks", "pilot"), ("statistics", "budgets")):
+        settings[section][key] = _found(settings[section][key])
     _refuse(feasibility.problems(settings))
     return settings
 

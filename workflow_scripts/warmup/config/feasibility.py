@@ -142,8 +142,9 @@ def _looks(looks: Mapping[str, Any], declared: float, settings: Mapping[str, Any
         if after <= before:
             key = "extensions" if after in looks["extensions"] else "seeds"
             yield f"looks.{key}: {after} after {before}; each look has more seeds than the one before it"
-    if looks["pilot"] is not None and not Path(looks["pilot"]).is_file():
-        yield f"looks.pilot: {looks['pilot']!r} does not exist"
+    for key, path in (("looks.pilot", looks["pilot"]), ("statistics.budgets", settings["statistics"]["budgets"])):
+        if path is not None and not Path(path).is_file():
+            yield f"{key}: {path!r} does not exist"
     if settings["design"] == "adaptive" and settings["study"] in settings["studies"]:
         for number, selection in enumerate(settings["studies"][settings["study"]]["selections"]):
             warmups = selection.get("warmups", settings["warmups"])

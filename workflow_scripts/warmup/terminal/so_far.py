@@ -19,7 +19,7 @@ import yaml
 from warmup import shipped
 from warmup.config import configuration, feasibility, grid, wording
 from warmup.errors import UserError
-from warmup.statistics.base import run_folders
+from warmup.statistics.base import budgets, run_folders
 from warmup.statistics.base.outcomes import CELL
 from warmup.statistics.effect import look_records
 from warmup.statistics.words import needed, needed_shown
@@ -84,7 +84,8 @@ def answer_of_looks(settings: Mapping[str, Any], looks: Sequence[Mapping[str, An
     roles = {name: entry["role"] for name, entry in settings["architectures"].items()}
     tables = look_records.plateaus(looks, settings["statistics"]["confidence"], roles)
     runs = Path(settings["results"], settings["scale"], "runs")
-    table = needed.answer(*tables, steps, run_folders.seconds(runs.glob("**/resources.json")))
+    slopes = budgets.read_slopes(settings["statistics"]["budgets"])
+    table = needed.answer(*tables, steps, run_folders.seconds(runs.glob("**/resources.json")), slopes)
     yield f"after the last look at each of {len(looks)} cells:"
     yield ""
     yield needed_shown.text(table, {"labels": wording.labels(settings), "units": wording.units(settings)}).rstrip()

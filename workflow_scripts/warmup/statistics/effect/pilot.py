@@ -92,33 +92,3 @@ def best_design(table: polars.DataFrame) -> polars.DataFrame:
         )
         .sort("allowed", "median_price", descending=[True, False])
     )
-
-
-def slopes(runs: polars.DataFrame, outcome: str) -> polars.DataFrame:
-    """Loss lost per unit of log steps, per architecture and task, from runs of two budgets: `slope`, steps, losses.
-
-    (loss of the shorter - loss of the longer) / ln(longer / shorter), means over warmups and seeds of the runs that
-    differ in nothing else. Null where the longer is no better.
-    """
-    means = (
-        with_outcome(runs, outcome)
-        .group_by(*WHERE, "steps")
-        .agg(polars.col("outcome").mean())
-        .sort("steps")
-        .group_by(*WHERE, maintain_order=True)
-        .agg(
-            polars.col("steps").first().alias("shorter"),
-            polars.col("steps").last().alias("longer"),
-            polars.col("outcome").first().alias("shorter_loss"),
-            polars.col("outcome").last().alias("longer_loss"),
-        )
-        .sort(WHERE)
-    )
-    ratio = (polars.col("longer") / polars.col("shorter")).log()
-    slope = (polars.col("shorter_loss") - polars.col("longer_loss")) / ratio
-    return means.with_columns(polars.when(slope > 0).then(slope).alias("slope"))
-
-
-def more_steps(loss: float, slope: float | None) -> float | None:
-    """What a loss of `loss` more is worth, as a share of the steps: exp(loss / slope) - 1; None without a slope."""
-    return None if slope is None else float(np.expm1(loss / slope))

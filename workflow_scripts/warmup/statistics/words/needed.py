@@ -10,6 +10,7 @@ from typing import Any
 
 import polars
 
+from warmup.statistics.base import budgets
 from warmup.statistics.base.intervals import CANNOT_SAY
 from warmup.statistics.base.outcomes import CELL, SCHEMA
 from warmup.statistics.base.pairing import ONE_WARMUP
@@ -22,11 +23,16 @@ Cell = tuple[str, str, str]
 
 
 def answer(
-    plateaus: polars.DataFrame, regrets: polars.DataFrame, steps: Mapping[Cell, int], seconds: Mapping[Cell, float]
+    plateaus: polars.DataFrame,
+    regrets: polars.DataFrame,
+    steps: Mapping[Cell, int],
+    seconds: Mapping[Cell, float],
+    slopes: Mapping[tuple[str, str], float],
 ) -> polars.DataFrame:
     """One row (ANSWER) per cell whose warmup was swept.
 
-    `steps`: of one training; `seconds`: that one training takes (a cell may be missing there).
+    `steps`: of one training; `seconds`: that one training takes; `slopes` by architecture and task: what more steps
+    gain (`budgets.slopes`). A cell may be missing in the last two.
     """
     rows = []
     for plateau in plateaus.iter_rows(named=True):
@@ -34,7 +40,8 @@ def answer(
             continue
         cell = (plateau["architecture"], plateau["task"], plateau["recipe"])
         arms = regrets.filter(*(polars.col(axis) == plateau[axis] for axis in CELL))
-        rows.append(_verdict(plateau, arms) | _advice(plateau, arms, steps[cell]) | _rest(plateau, seconds.get(cell)))
+        advised = _advice(plateau, arms, steps[cell], slopes.get(cell[:2]))
+        rows.append(_verdict(plateau, arms) | advised | _rest(plateau, seconds.get(cell)))
     return polars.DataFrame(rows, schema=ANSWER)
 
 
@@ -63,7 +70,7 @@ def _least(tried: Sequence[float], plateau: Row) -> float | None:
     return tried[1] if alone else None
 
 
-def _advice(plateau: Row, arms: polars.DataFrame, steps: int) -> dict[str, Any]:
+def _advice(plateau: Row, arms: polars.DataFrame, steps: int, slope: float | None) -> dict[str, Any]:
     """What to take now, and what that costs at most."""
     recommended, cost = plateau["recommended"], plateau["recommended_high"]
     if recommended is None:
@@ -74,6 +81,8 @@ def _advice(plateau: Row, arms: polars.DataFrame, steps: int) -> dict[str, Any]:
         "recommended_steps": int(recommended * steps + 0.5),
         "costs_at_most": cost,
         "costs_at_most_share": cost / best if best else None,
+        "costs_at_most_steps": budgets.more_steps(cost, slope),
+        "margin_steps": budgets.more_steps(plateau["margin"], slope),
         "margin": plateau["margin"],
         "margin_share": plateau["margin"] / best if best else None,
     }
@@ -154,9 +163,16 @@ def advice_in_words(row: Row) -> list[str]:
     share = row["costs_at_most_share"]
     steps = f" ({number(row['recommended_steps'], 'step')})" if row["recommended"] else ""
     shown = "" if share is None else f" ({100 * share:.2g} %)"
+    cost = f"costs at most {row['costs_at_most']:.2g}{shown}" if row["costs_at_most"] else "no other may be better"
+    more = row["costs_at_most_steps"] or 0.0
     return [
         f"take {percent(row['recommended']) if row['recommended'] else 'none'}{steps}",
-        f"costs at most {row['costs_at_most']:.2g}{shown}" if row["costs_at_most"] else "no other may be better",
+        cost,
+        *(
+            [f"as {100 * more:.2g} % more steps gain" if more < 1 else f"as {1 + more:.2g} times the steps gain"]
+            if more
+            else []
+        ),
     ]
 
 
@@ -168,7 +184,13 @@ def explained(table: polars.DataFrame, words: Words) -> str:
         extent = shares[0] if len(shares) == 1 else f"{shares[0]} to {shares[-1]}"
         parts.append(f"{extent} % ({label(part['task'][0], words)})")
     known = f"As good as the best: a loss higher by at most {', '.join(parts)}. " if parts else ""
-    return known + "Costs: loss above that of the best warmup tried, and in brackets its share of that loss."
+    known += "Costs: loss above that of the best warmup tried, and in brackets its share of that loss."
+    worth = table.drop_nulls("margin_steps")["margin_steps"]
+    if worth.is_empty():
+        return known
+    low, high = (f"{100 * float(part):.2g}" for part in (worth.min(), worth.max()))
+    gained = f"as much as {low} to {high} % more steps gain" if low != high else f"as much as {low} % more steps gain"
+    return f"{known} What counts as good is {gained}, by the slope of the loss between two budgets (docs/pilot.md)."
 
 
 def rest(table: polars.DataFrame, words: Words) -> tuple[list[str], list[tuple[str, ...]]]:
@@ -221,8 +243,10 @@ ANSWER: dict[str, polars.DataType] = {
     "recommended_steps": polars.Int64(),
     "costs_at_most": polars.Float64(),
     "costs_at_most_share": polars.Float64(),
+    "costs_at_most_steps": polars.Float64(),
     "margin": polars.Float64(),
     "margin_share": polars.Float64(),
+    "margin_steps": polars.Float64(),
     "confidence": polars.Float64(),
     "state": polars.String(),
     "more_seeds": polars.Int64(),
