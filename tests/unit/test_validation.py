@@ -115,6 +115,12 @@ def test_a_run_without_its_validations_is_named(tmp_path: Path) -> None:
         errors(table, written(tmp_path, table, drawn(3))[:-1])
 
 
+def test_validations_of_an_earlier_version_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    files.write_parquet(pyarrow.table({"step": [0], "loss": [1.0]}), tmp_path / "evaluation.parquet")
+    with pytest.raises(DataError, match=r"no losses of validation examples.*train the run again"):
+        validation.example_losses(tmp_path / "evaluation.parquet", "best_validation_loss")
+
+
 @pytest.mark.parametrize("outcome", ["best_validation_loss", "final_validation_loss"])
 def test_losses_of_examples_are_read_as_training_writes_them(
     outcome: str, run_settings: Callable[..., dict[str, Any]], prepared: Path, tmp_path: Path

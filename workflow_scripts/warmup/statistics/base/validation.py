@@ -49,9 +49,16 @@ def validation_errors(
 
 
 def example_losses(path: str | Path, outcome: str) -> tuple[tuple[Any, ...], Floats | None]:
-    """A run's coordinates and the losses [examples] float64 behind its outcome; None where no validation gave it."""
+    """A run's coordinates and the losses [examples] float64 behind its outcome; None where no validation gave it.
+
+    DataError for a file that is not a run's, or of a version that kept no losses of examples.
+    """
     with pyarrow.parquet.ParquetFile(path) as file:
         metadata = file.schema_arrow.metadata or {}
+        if "example_losses" not in file.schema_arrow.names:
+            raise DataError(
+                f"{path}: has no losses of validation examples, as earlier versions left it; train the run again"
+            )
         table = file.read(columns=["loss", "example_losses"], use_threads=False).to_pydict()
     try:
         where = json.loads(metadata[b"coordinates"])
