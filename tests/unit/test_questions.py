@@ -116,7 +116,7 @@ def test_the_differences_between_two_starts_are_said_with_size_and_interval_and_
     said = " ".join(reply.sentences)
     assert (
         "leaves out zero for the best warmup in 0, for the regret of no warmup in 1 and for the spike ratio without "
-        "warmup in 1 of them (95% confidence, n = 3 seeds)" in said
+        "warmup in 1 of them (95 % confidence, n = 3 seeds)" in said
     )
     assert "The regret of no warmup is higher from the authors' start in 0 and lower in 1 of 1 cell" in said
     assert "no verdict is drawn" in said

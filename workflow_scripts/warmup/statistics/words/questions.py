@@ -226,7 +226,7 @@ QUANTITIES = {
 def initialisation(tables: Tables, words: Words) -> Reply:
     """What the authors' start changes against the library's: sizes with their intervals, and no verdict."""
     table = tables["start_differences"]
-    header = ("", *(f"{name}: authors', library's start" for name in QUANTITIES.values()))
+    header = ("", *(f"{name.removeprefix('the ')}, authors' against library's" for name in QUANTITIES.values()))
     if table.is_empty():
         return Reply(["No architecture was trained from both its authors' start and the library's."], header, [])
     several = table["recipe"].n_unique() > 1
@@ -242,7 +242,7 @@ def initialisation(tables: Tables, words: Words) -> Reply:
     ).replace(" and ", ", ", 1)
     opening = (
         f"{number(len(rows), 'cell')} were trained from their authors' start and from the library's. The interval of "
-        f"the difference leaves out zero {apart} of them ({words['confidence']:.0%} confidence, "
+        f"the difference leaves out zero {apart} of them ({100 * words['confidence']:g} % confidence, "
         f"n = {counts(table['n'].to_list())} seeds). An interval that holds zero shows neither a difference nor that "
         "there is none, so no verdict is drawn: the sizes stand in the table, with their intervals."
     )
@@ -288,7 +288,9 @@ def _start_difference(row: Row) -> str:
 
 def _factor(log: float) -> str:
     """A ratio from its natural logarithm; one that no reader could use is said as a bound."""
-    return f"{math.exp(log):.2g}" if abs(log) < math.log(1e4) else "over 10,000" if log > 0 else "under 0.0001"
+    if abs(log) > math.log(1e4):
+        return "over 10,000" if log > 0 else "under 0.0001"
+    return f"{math.exp(log):.2g}" if log < math.log(100) else f"{math.exp(log):,.0f}"
 
 
 def _left_out(unknown: polars.DataFrame, words: Words) -> str:
