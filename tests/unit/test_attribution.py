@@ -75,6 +75,14 @@ def test_the_planted_role_is_found_needed_and_enough_and_the_others_are_not() ->
     }
 
 
+def test_a_role_whose_warmup_harms_is_better_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(GAINS, "embedding", -0.1)
+    found = table(study())
+    assert verdicts(found, "without")["embedding"] == "better left out"
+    reply = questions.reply({"attribution": found}, WORDS_OF_STUDY)
+    assert reply is not None and "; better not warmed are embedding;" in reply.sentences[0] + ";"
+
+
 def test_a_contrast_is_the_paired_t_interval_with_the_error_rate_shared_by_its_kind() -> None:
     runs = study()
     row = table(runs).row(by_predicate=(polars.col("kind") == "without") & (polars.col("role") == "norms"), named=True)

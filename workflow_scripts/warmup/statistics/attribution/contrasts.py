@@ -7,7 +7,7 @@ warmup, by kind:
   all        all roles warmed - none           helps | harms
   alone      role r alone warmed - none        helps | harms
   enough     role r alone warmed - all         enough (costs less than the margin) | not enough
-  without    all but role r warmed - all       needed | not needed (costs less than the margin)
+  without    all but role r warmed - all       needed | not needed (costs less than the margin) | better left out
 
 and what warmup gains (outcome with - outcome without) here less what it gains there:
 
@@ -81,7 +81,7 @@ def _of_roles(here: Block, recipes: Recipes, warmup: float) -> Iterator[list[dic
     for kind, roles, reference, verdict in (
         ("alone", alone, nothing, _signed("helps", "harms")),
         ("enough", alone, everything, _within("enough", "not enough")),
-        ("without", without, everything, _within("not needed", "needed")),
+        ("without", without, everything, _left_out),
     ):
         yield [
             _contrast(kind, here, arm, reference, verdict) | {"role": ", ".join(named)}
@@ -163,6 +163,10 @@ def _signed(below: str, above: str) -> Verdict:
 
 def _within(small: str, large: str) -> Verdict:
     return lambda low, high, allowed: small if high < allowed else large if low > 0 else CANNOT_SAY
+
+
+def _left_out(low: float, high: float, allowed: float) -> str:
+    return "better left out" if high < 0 else _within("not needed", "needed")(low, high, allowed)
 
 
 def _none(recipes: Recipes, arm: Arm) -> bool:

@@ -352,7 +352,12 @@ def _roles_that_need_it(part: polars.DataFrame, where: str) -> list[str]:
     found = {
         (kind, said): [ROLE_WORDS.get(role, role) for role in part.filter(kind=kind, verdict=said)["role"]]
         for kind, said in (
-            *(("without", "needed"), ("without", "not needed"), ("without", CANNOT_SAY)),
+            *(
+                ("without", "needed"),
+                ("without", "not needed"),
+                ("without", "better left out"),
+                ("without", CANNOT_SAY),
+            ),
             *(("enough", "enough"), ("alone", "helps")),
         )
     }
@@ -361,6 +366,7 @@ def _roles_that_need_it(part: polars.DataFrame, where: str) -> list[str]:
         for key, text in (
             (("without", "needed"), "the warmup cannot be left away from"),
             (("without", "not needed"), "it can, at less than the margin, from"),
+            (("without", "better left out"), "better not warmed are"),
             (("without", CANNOT_SAY), "cannot say of"),
             (("enough", "enough"), "enough is to warm"),
             (("alone", "helps"), "alone helps to warm"),
