@@ -37,6 +37,9 @@ FORMULA_WIDTH = 110
 WIDTH = 620
 """Pixels of the chart; texts below may run on under the legend."""
 
+SHAPE = ("schedule", "schedule_options", "start", "floor")
+"""What of a recipe decides its curve as a share of the peak."""
+
 OTHERS = "every other role"
 """The roles that a recipe does not name, in one line."""
 
@@ -199,16 +202,17 @@ def _dashes(count: int) -> list[list[int]]:
 
 
 def _drawn(recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Recipes that treat all roles alike, by label, the same rates once; then one for each schedule that none uses."""
+    """Recipes that treat all roles alike, by label, each shape once, whatever its peak; then one for each schedule that
+    none uses."""
     found: dict[str, Mapping[str, Any]] = {}
     seen: dict[str, str] = {}
     for name, recipe in recipes.items():
         if schedules.differ(recipe):
             continue
-        rates = repr(sorted((key, value) for key, value in recipe.items() if key != "label"))
-        if rates not in seen:
-            seen[rates] = recipe.get("label", name)
-            found[seen[rates]] = recipe
+        shape = repr([recipe.get(key) for key in SHAPE])
+        if shape not in seen:
+            seen[shape] = recipe.get("label", name)
+            found[seen[shape]] = recipe
     first = next(iter(recipes.values()))
     used = {recipe["schedule"] for recipe in recipes.values()}
     for schedule in registry.names("schedules"):
