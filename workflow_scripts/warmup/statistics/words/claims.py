@@ -303,7 +303,7 @@ RANGES = {
     "n": polars.Int64,
     **dict.fromkeys(("verdict", "note"), polars.String),
 }
-CLAIMS = {
+CLAIMS: dict[str, Any] = {
     **dict.fromkeys(("claim", "source", "statement", "claimed", "scale", "study", "measured"), polars.String),
     **dict.fromkeys(("estimate", "low", "high"), polars.Float64),
     "n": polars.Int64,
