@@ -188,7 +188,8 @@ def explained(table: polars.DataFrame, words: Words) -> str:
     worth = table.drop_nulls("margin_steps")["margin_steps"]
     if worth.is_empty():
         return known
-    low, high = (f"{100 * float(part):.2g}" for part in (worth.min(), worth.max()))
+    shares = sorted(worth.to_list())
+    low, high = (f"{100 * share:.2g}" for share in (shares[0], shares[-1]))
     gained = f"as much as {low} to {high} % more steps gain" if low != high else f"as much as {low} % more steps gain"
     return f"{known} What counts as good is {gained}, by the slope of the loss between two budgets (docs/pilot.md)."
 
