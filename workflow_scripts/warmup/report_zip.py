@@ -44,6 +44,8 @@ NAMES = """
     all("#app img:not([alt])", function (image) { image.alt = "" });
     all("#app nav", function (nav) { name(nav, nav.parentElement.closest("nav") ? "Path" : "Menu") });
     all("#app .grow.h-screen", function (page) { page.setAttribute("role", "main") });
+    // What scrolls is reached by keyboard.
+    all("#app .grow.h-screen, #app .grow.h-screen > .flex > div", function (part) { part.tabIndex = 0 });
     all("#app input", function (input) { name(input, "Search all results") });
     all("#app iframe:not([title])", function (frame) { frame.title = "Page of the report" });
     all("#app a, #app button", function (link) {
