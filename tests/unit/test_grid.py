@@ -114,7 +114,7 @@ def test_lower_and_higher_rate_are_shares_of_the_recipes_rate(scale: str, config
 
 
 def test_studies_share_runs(config: dict[str, Any]) -> None:
-    settings = configuration.effective(config)
+    settings = configuration.effective({**config, "design": "fixed"})
     assert set(grid.runs(settings, "warmup")) < set(grid.runs(settings, "learning_rate"))
 
 

@@ -208,7 +208,7 @@ def test_the_lines_for_lightning_give_our_rates_through_a_resume(tmp_path: Path)
 
 def written(folder: Path, **keys: Any) -> str:
     path = folder / "mine.yaml"
-    path.write_text(yaml.safe_dump({"training": {"steps": 2000}, **keys}))
+    path.write_text(yaml.safe_dump({"training": {"steps": 2000}, "tasks": {"language": {"batch_size": 16}}, **keys}))
     return str(path)
 
 

@@ -129,7 +129,9 @@ def main() -> None:
 
     from warmup.config import configuration
 
-    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        description="Make a reference from finished studies of this checkout's configuration."
+    )
     parser.add_argument("studies", nargs="+", type=Path, help="results/SCALE/studies/STUDY")
     parser.add_argument("--into", type=Path, default=SHIPPED)
     chosen = parser.parse_args()
