@@ -7,7 +7,9 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -88,7 +90,16 @@ def _plain(value: Any) -> Any:
 
 
 def _speak() -> None:
-    """A worker's messages go to standard error."""
+    """A worker's messages go to standard error, and it ends with its parent."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     logging.basicConfig(level=logging.INFO, format=f"run {os.getpid()}: %(message)s", stream=sys.stderr, force=True)
     for noisy in ("httpx", "transformers", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def _end_with(parent: int) -> None:
+    """Once the parent is gone: SIGTERM to this process, until it ends. A training writes its checkpoint on the first."""
+    while True:
+        time.sleep(1.0)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
