@@ -98,7 +98,7 @@ def _speak() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Once the parent is gone: SIGTERM to this process, until it ends. A training writes its checkpoint on the first."""
+    """Once the parent is gone: SIGTERM to this process until it ends; a training keeps its checkpoint first."""
     while True:
         time.sleep(1.0)
         if os.getppid() != parent:
