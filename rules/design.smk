@@ -138,5 +138,10 @@ if workflow.is_main_process:
             f"adaptive design: looks at {seeds} seeds; {len(KNOWN_RUNS)} runs in the first look or on disk, "
             f"at most {max(most - len(KNOWN_RUNS), 0)} more may follow as looks open them"
         )
+        if "seeds" in config:
+            logger.warning(
+                f"seeds: {config['seeds']} is not used, since the design is adaptive: looks.seeds says how many, or set "
+                "design: fixed"
+            )
         if REPORTING:
             refuse_stale_looks()
