@@ -90,7 +90,7 @@ simulations: env
 docs: env
 	$(BIN)/python docs/generate.py
 
-# How the laptop's rates, steps and batch were chosen, again: docs/pilot.md (half an hour)
+# How the laptop's rates, steps and batch were chosen, again: docs/pilot.md
 pilot: env
 	$(BIN)/python benchmarks/pilot.py --cores $(CORES)
 

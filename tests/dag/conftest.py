@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from dag.studies import CONFIGURATION, REPOSITORY, WORKFLOW, Finished, Study
+from dag.studies import CONFIGURATION, REPOSITORY, Finished, Study, copy_checkout
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,13 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder = tmp_path_factory.mktemp("study")
     recorded = tmp_path_factory.mktemp("recorded")
-    for part in WORKFLOW:
-        source, target = REPOSITORY / part, folder / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, target)
+    copy_checkout(folder)
     environment = {
         **os.environ,
         "PYTHONPATH": str(REPOSITORY / "tests" / "dag" / "recorder"),

@@ -1,7 +1,8 @@
 """A checkout with results in it: change it, plan it again, and see what would run."""
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,17 @@ WORKFLOW = (
 
 CONFIGURATION = ["tests/config.tiny.yaml", "tests/dag/study.yaml"]
 TRAININGS = {"train", "probe_run"}
+
+
+def copy_checkout(folder: Path, parts: Iterable[str] = WORKFLOW) -> None:
+    """Put these files and folders of the repository into `folder`."""
+    for part in parts:
+        source, target = REPOSITORY / part, folder / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target)
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dag.studies import REPOSITORY, Study, rules, trainings
+from dag.studies import Study, copy_checkout, rules, trainings
 
 from warmup.provenance import why
-
-PARTS = ("Snakefile", "config.yaml", "rules", "workflow_scripts", "schemas", "profiles", "report", "envs", "examples")
 
 CONFIGURATION = {
     "design": "adaptive",
@@ -129,13 +127,7 @@ def study(taken: Looks, tmp_path: Path) -> Looks:
 
 def checkout(folder: Path) -> Looks:
     """A checkout without results."""
-    for part in (*PARTS, "tests/config.tiny.yaml"):
-        source, target = REPOSITORY / part, folder / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, target)
+    copy_checkout(folder)
     scripts = folder / "workflow_scripts"
     (scripts / "train.py").write_text(TRAINING)
     for name in ("prepare_data.py", "check_models.py"):

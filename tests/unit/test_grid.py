@@ -189,6 +189,15 @@ def test_choices_name_the_modules_a_run_uses(tiny: dict[str, Any]) -> None:
     assert choices["optimizers"] == ["adamw"]
 
 
+def test_a_recipe_that_would_read_more_tokens_than_are_prepared_is_refused(config: dict[str, Any]) -> None:
+    long = {"recipes": {"long": {"based_on": "adamw", "batch_sizes": {"language": 64}}}, "scale": "paper"}
+    studies = {"one": {"selections": [{"recipes": ["adamw", "long"]}]}}
+    refused = configuration.merge(config, {**long, "studies": studies, "study": "one"})
+    with pytest.raises(ConfigurationError, match=r"recipes\.long: its trainings read .* tokens of task 'language'"):
+        configuration.effective(refused)
+    configuration.effective(configuration.merge(config, long))  # nobody trains it
+
+
 OWN_LENGTH = """
 recipes:
   adamw: {}

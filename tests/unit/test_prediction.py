@@ -178,6 +178,6 @@ def test_the_interval_holds_the_best_warmup_of_a_new_architecture_between_two_of
 
 def test_curves_of_plans_carry_no_outcomes_of_the_target() -> None:
     curve = maps.Curve("a", "t", "r", 100, 0.005, np.array([0.0, 0.1]), np.ones((2, 2)))
-    blank = prediction._blank(("new", "t", "r"), [curve], 100)
+    blank = prediction._blank(("new", "t", "r"), [curve])
     assert blank.values.size == 0
     assert (blank.architecture, blank.steps) == ("new", 100)

@@ -61,6 +61,14 @@ def warmup_steps(warmup: float, steps: int) -> int:
     return int(float(warmup) * steps + 0.5)
 
 
+def tokens_needed(settings: Mapping[str, Any], task: str) -> int | None:
+    """Tokens to prepare of a source that is read only as far as training uses it; None where all are read."""
+    entry = settings["tasks"][task]
+    if entry["kind"] != "language" or entry["source"]["name"] != "openwebtext":
+        return None
+    return int(settings["training"]["steps"] * entry["batch_size"] * entry["sequence_length"])
+
+
 def of_recipe(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The settings as trainings of this recipe see them: its own steps and batch sizes in place of those of all."""
     recipe = settings["recipes"][name]
@@ -326,6 +334,7 @@ def _combinations(settings: Mapping[str, Any]) -> Iterator[str]:
             yield from _arms(key, warmups, steps, given)
         for task_name in selection.get("tasks", settings["tasks"]):
             task = settings["tasks"][task_name]
+            yield from _tokens(settings, selection, task_name)
             for architecture_name in study_architectures(settings, selection):
                 architecture = settings["architectures"][architecture_name]
                 if "model_type" not in architecture:
@@ -351,6 +360,17 @@ def lengths(settings: Mapping[str, Any], selection: Mapping[str, Any]) -> dict[i
         own = settings["recipes"].get(name, {}).get("steps")
         found[own or settings["training"]["steps"]] = f"recipes.{name}.steps" if own else "training.steps"
     return found
+
+
+def _tokens(settings: Mapping[str, Any], selection: Mapping[str, Any], task: str) -> Iterator[str]:
+    """Recipes whose trainings would read more tokens than are prepared, and so the same ones again."""
+    prepared = tokens_needed(settings, task) or 0
+    for name in filter(settings["recipes"].__contains__, selection["recipes"]):
+        if (needed := tokens_needed(of_recipe(settings, name), task) or 0) > prepared:
+            yield (
+                f"recipes.{name}: its trainings read {needed:,} tokens of task {task!r}, {prepared:,} are prepared "
+                "(training.steps x batch_size x sequence_length); set training.steps to that of the longest recipe"
+            )
 
 
 def _arms(key: str, warmups: Iterable[float], steps: int, given: str) -> Iterator[str]:

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from warmup.architectures import families, starts
-from warmup.config.feasibility import arms_are_warmups, micro_batch, of_recipe, study_architectures, warmup_steps
+from warmup.config.feasibility import (
+    arms_are_warmups,
+    micro_batch,
+    of_recipe,
+    study_architectures,
+    tokens_needed,
+    warmup_steps,
+)
 
 if TYPE_CHECKING:
     from warmup.settings import RunSettings
@@ -117,10 +124,7 @@ def data_settings(settings: Mapping[str, Any], task: str) -> dict[str, Any]:
         for key, value in entry.items()
         if key not in ("batch_size", "validation_examples", "label", "patch_size", "patch_length")
     }
-    limit = None
-    if entry["kind"] == "language" and entry["source"]["name"] == "openwebtext":
-        limit = settings["training"]["steps"] * entry["batch_size"] * entry["sequence_length"]
-    return {**kept, "tokens_needed": limit}
+    return {**kept, "tokens_needed": tokens_needed(settings, task)}
 
 
 def run_settings(settings: Mapping[str, Any], run: Run) -> RunSettings:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from warmup.config.feasibility import micro_batch, of_recipe
+from warmup.config.feasibility import micro_batch, of_recipe, tokens_needed
 from warmup.errors import ConfigurationError
 
 TRAINED = 3
@@ -236,7 +236,4 @@ def _lanes(settings: Mapping[str, Any]) -> int:
 
 def _data_gb(settings: Mapping[str, Any], task: str) -> float:
     """Prepared tokens of a source that is read as far as it is needed; other sources are small."""
-    entry = settings["tasks"][task]
-    if entry["kind"] != "language" or entry["source"]["name"] != "openwebtext":
-        return 0.0
-    return float(settings["training"]["steps"] * entry["batch_size"] * entry["sequence_length"] * TOKEN_BYTES / 1e9)
+    return float((tokens_needed(settings, task) or 0) * TOKEN_BYTES / 1e9)

@@ -162,7 +162,7 @@ def gallery(settings: Mapping[str, Any]) -> Any:
         )
         .add_params(chosen, warmup)
         .transform_filter("datum.warmup === warmup")
-        .properties(width=WIDTH, height=340, title="Learning rate of every recipe")
+        .properties(width=WIDTH, height=340, title="Learning rate, each shape once")
     )
     notes = [f"Not drawn: {text}" for text in missing]
     roles = role_curves(settings)

@@ -51,8 +51,9 @@ def predict(
 def _predict(
     target: CellKey, data: Study, leaderboard: polars.DataFrame, held_out: polars.DataFrame, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    row: dict[str, Any] = dict(zip(outcomes.CELL, target, strict=True)) | {"steps": settings["steps"]}
     training = [curve for curve in data.curves if curve.recipe == target[2]]
+    steps = training[0].steps if training else settings["steps"]  # a recipe may have its own
+    row: dict[str, Any] = dict(zip(outcomes.CELL, target, strict=True)) | {"steps": steps}
     if len(training) < predictors.FEWEST_TRAINING:
         note = f"{len(training)} finished cells of recipe {target[2]}, {predictors.FEWEST_TRAINING} are needed"
         return row | {"verdict": CANNOT_SAY, "note": note}
@@ -60,14 +61,14 @@ def _predict(
     record = _record("selected", leaderboard)
     if chosen.kind == "constant" or not _earns_its_place(record):
         chosen, scheme, record = BEST_CONSTANT, predictors.best_constant, _record("best_constant", leaderboard)
-    position = scheme(training)(_blank(target, training, settings["steps"]))
+    position = scheme(training)(_blank(target, training))
     scores = _scores(record["predictor"], target[2], held_out)
     low, high, level, reason = jackknife(position, target[1], scores, settings["interval_level"])
     fraction = _fraction(position, settings)
     alternatives = _alternatives(target, training, data, settings)
     return row | {
         "predicted": fraction,
-        "predicted_steps": _steps(fraction, settings["steps"]),
+        "predicted_steps": _steps(fraction, steps),
         "low": low if low is None else _fraction(low, settings),
         "high": high if high is None else _fraction(high, settings),
         "level": level,
@@ -154,10 +155,10 @@ def _scores(predictor: str, recipe: str, held_out: polars.DataFrame) -> polars.D
     return held_out.filter(here)
 
 
-def _blank(target: CellKey, training: Sequence[Curve], steps: int) -> Curve:
+def _blank(target: CellKey, training: Sequence[Curve]) -> Curve:
     """A curve without outcomes: name, steps, range of warmups, all that a plan may see of a cell it predicts."""
     widest = max(training, key=lambda curve: float(curve.warmups[-1]))
-    return Curve(*target, steps, widest.offset, widest.warmups, np.empty((0, len(widest.warmups))))
+    return Curve(*target, widest.steps, widest.offset, widest.warmups, np.empty((0, len(widest.warmups))))
 
 
 def _alternatives(
@@ -169,10 +170,10 @@ def _alternatives(
         usable = [curve for curve in predictors.usable(data, predictor) if curve.recipe == target[2]]
         known = predictor.kind == "constant" or target in data.readings[predictor.name, predictor.budget]
         if known and len(usable) >= predictors.FEWEST_TRAINING:
-            fraction = _fraction(scheme(usable)(_blank(target, training, settings["steps"])), settings)
+            fraction = _fraction(scheme(usable)(_blank(target, training)), settings)
             rows.append(
                 {"diagnostic": predictor.name, "budget": predictor.budget, "map": predictor.map}
-                | {"predicted": fraction, "predicted_steps": _steps(fraction, settings["steps"])}
+                | {"predicted": fraction, "predicted_steps": _steps(fraction, training[0].steps)}
                 | {"value": _value(target, predictor, data)}
             )
     return rows
