@@ -343,6 +343,17 @@ def test_our_sentence_about_a_gpus_memory_is_not_read_as_the_hosts(run_settings:
     assert exhaustion.times(tmp_path) == (0, 0)
 
 
+def test_a_host_out_of_memory_beside_a_gpu_is_told_as_the_hosts(run_settings: Settings, tmp_path: Path) -> None:
+    settings = run_settings()
+    settings["training"]["device"] = "cuda"
+    with pytest.raises(EnvironmentProblemError) as told, loop.out_of_memory_explained(settings):
+        raise MemoryError("Unable to allocate 8.1 GiB")
+    assert "out of memory (host)" in str(told.value)
+    assert "micro_batch" not in str(told.value)
+    (tmp_path / "1.log").write_text(f"error: {told.value}\n")
+    assert exhaustion.times(tmp_path) == (1, 0)
+
+
 def test_other_errors_are_not_taken_for_out_of_memory(run_settings: Settings) -> None:
     with pytest.raises(RuntimeError, match="shape"), loop.out_of_memory_explained(run_settings()):
         raise RuntimeError("shape mismatch")

@@ -16,20 +16,28 @@ if TYPE_CHECKING:
 
 @contextmanager
 def out_of_memory_explained(settings: RunSettings) -> Iterator[None]:
-    """Turn an out-of-memory error of either device into one that names the run, its batch and the keys to change."""
+    """Turn an out-of-memory error into one that names the memory, the run, its batch and the keys to change."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "can't allocate memory" not in str(error):
             raise
-        coordinates, task = settings["coordinates"], settings["task"]
-        where = "/".join(f"{axis}={value}" for axis, value in coordinates.items())
-        micro = settings["training"]["micro_batch"]
-        batch = task["batch_size"]
-        less = next((size for size in range((micro or batch) // 2, 0, -1) if batch % size == 0), 1)
-        key = f"architectures.{coordinates['architecture']}.micro_batch.{coordinates['task']}"
-        raise EnvironmentProblemError(
-            f"out of memory ({settings['training']['device']}) in {where} with a batch of {batch}"
-            f"{'' if micro is None else f' in parts of {micro}'}: set {key} to {less} (same result up "
-            f"to rounding), or lower tasks.{coordinates['task']}.batch_size or its sequence length ({error})"
-        ) from error
+        device = settings["training"]["device"]
+        where = "/".join(f"{axis}={value}" for axis, value in settings["coordinates"].items())
+        if device == "cuda" and not isinstance(error, torch.OutOfMemoryError):
+            raise EnvironmentProblemError(
+                f"out of memory (host) in {where}, which computes on a GPU: give the job more host memory; a smaller "
+                f"batch would not help (--set-resources train:mem_mb=...; {error})"
+            ) from error
+        raise EnvironmentProblemError(f"out of memory ({device}) in {where}{_smaller(settings)} ({error})") from error
+
+
+def _smaller(settings: RunSettings) -> str:
+    coordinates, batch = settings["coordinates"], settings["task"]["batch_size"]
+    micro = settings["training"]["micro_batch"]
+    less = next((size for size in range((micro or batch) // 2, 0, -1) if batch % size == 0), 1)
+    return (
+        f" with a batch of {batch}{'' if micro is None else f' in parts of {micro}'}: set "
+        f"architectures.{coordinates['architecture']}.micro_batch.{coordinates['task']} to {less} (same result up to "
+        f"rounding), or lower tasks.{coordinates['task']}.batch_size or its sequence length"
+    )
