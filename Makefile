@@ -1,13 +1,17 @@
 # The commands; see README.md. Every target sets up .venv from the lock file if it is missing or older than the lock.
 PYTHON ?= python3
 SCALE ?= laptop
+# Another study of config.yaml, settings of your own: `make STUDY=modern`, `make CONFIGFILE=mine.yaml`
+STUDY ?=
+CONFIGFILE ?=
+SETTINGS := $(if $(CONFIGFILE),--configfile $(CONFIGFILE)) --config scale=$(SCALE) $(if $(STUDY),study=$(STUDY))
 CORES ?= $(shell nproc)
 VENV := .venv
 BIN := $(VENV)/bin
 # `make env TORCH=cpu` takes PyTorch's own CPU build, for machines without a GPU (a few GB less to download).
 TORCH ?=
 TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu)
-REPORT := results/$(SCALE)/report
+REPORT := results/$(SCALE)/report$(if $(STUDY),-$(STUDY))
 TERMINAL := PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.terminal
 
 COMPARE = PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.provenance.compare
@@ -17,19 +21,19 @@ COMPARE = PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.provenance.compare
 
 # A page that fails stops no training (--keep-going); the report shows what exists and says what does not, and why.
 all: env
-	@$(TERMINAL).study --cores $(CORES) --keep-going --config scale=$(SCALE); status=$$?; \
+	@$(TERMINAL).study --cores $(CORES) --keep-going $(SETTINGS); status=$$?; \
 	if [ $$status = 0 ]; then \
-	    $(BIN)/snakemake --cores 1 --quiet all --config scale=$(SCALE) --report $(REPORT).zip; \
+	    $(BIN)/snakemake --cores 1 --quiet all $(SETTINGS) --report $(REPORT).zip; \
 	else \
-	    PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.plots.unfinished $(REPORT).zip --config scale=$(SCALE); \
+	    PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.plots.unfinished $(REPORT).zip $(SETTINGS); \
 	fi && PYTHONPATH=workflow_scripts $(BIN)/python -m warmup.report_zip $(REPORT).zip && \
-	$(TERMINAL).so_far --answer scale=$(SCALE) && \
+	$(TERMINAL).so_far --answer $(SETTINGS) && \
 	echo "report: $(REPORT)/report.html (and $(REPORT).zip)" || exit 1; \
 	exit $$status
 
 # Counts of a study while it runs, and the last answer; it is no look
 so-far: env
-	@$(TERMINAL).so_far scale=$(SCALE)
+	@$(TERMINAL).so_far $(SETTINGS)
 
 env: $(VENV)/.complete
 
@@ -100,7 +104,7 @@ census: env
 
 # What would run again, and why, in sentences
 why: env
-	$(BIN)/snakemake why --cores 1 --config scale=$(SCALE)
+	$(BIN)/snakemake why --cores 1 $(SETTINGS)
 
 # What `warmup advise` predicts from, made anew: three studies of the laptop scale (about 500 trainings, an hour on two
 # cores), and how predicting did on lineages left out. It is shipped: commit what changes.

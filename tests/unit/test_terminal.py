@@ -114,8 +114,21 @@ def test_the_last_look_at_each_cell_is_shown_with_its_verdict_and_the_answer_so_
 
 
 def test_a_mistake_in_the_configuration_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert so_far.main(["scale=enormous"]) == 1
+    assert so_far.main(["--config", "scale=enormous"]) == 1
     assert "enormous" in capsys.readouterr().err
+
+
+def test_settings_of_ones_own_are_read_as_snakemake_reads_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(f"results: {tmp_path}/elsewhere\nwarmups: [0, 0.1]\ndesign: fixed\nseeds: 2\n")
+    assert so_far.main(["--configfile", str(mine), "--config", "seeds=3"]) == 0
+    said = capsys.readouterr().out
+    assert "scale laptop, study warmup" in said
+    assert "gpt2          language  adamw   0 of 6\n" in said  # two warmups, three seeds
+    assert so_far.main(["--configfile", str(tmp_path / "none.yaml")]) == 1
+    assert "none.yaml" in capsys.readouterr().err
 
 
 SNAKEFILE = """

@@ -1,12 +1,13 @@
 """Commands for a terminal: a study's counts so far, and its last answer.
 
-    python -m warmup.terminal.so_far scale=laptop study=warmup            counts and last look of each cell, the answer
-    python -m warmup.terminal.so_far --answer scale=laptop study=warmup   the answer alone
+    python -m warmup.terminal.so_far --config scale=laptop study=warmup   counts and last look of each cell, the answer
+    python -m warmup.terminal.so_far --answer --configfile mine.yaml      the answer alone
 
 Reads finished runs, the records of looks and what the statistics last wrote, while a study runs as well: it decides
 nothing and is no look. In an adaptive design the answer is that of the last look at each cell.
 """
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,19 +28,37 @@ from warmup.statistics.words import needed, needed_shown
 
 def main(arguments: Sequence[str]) -> int:
     """Print what is asked for; 1 if the configuration cannot be read."""
-    chosen = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--answer", action="store_true", help="the answer alone")
+    options.add_argument("--configfile", nargs="+", default=[], type=Path, help="settings over config.yaml")
+    options.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="settings over all files")
+    chosen = options.parse_args(arguments)
     try:
-        settings = configuration.effective({**yaml.safe_load((shipped.STUDY / "config.yaml").read_text()), **chosen})
+        settings = configuration.effective(_config(chosen.configfile, chosen.config))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if "--answer" in arguments:
+    if chosen.answer:
         print("\n".join(answer(settings)))
         return 0
     last = look_records.last_of_cells(look_records.read(_study(settings).glob("looks/**/look=*.json")))
     print("\n".join(counts(settings, last)), end="\n\n")
     print("\n".join(answer_of_looks(settings, last) if last else answer(settings)))
     return 0
+
+
+def _config(files: Sequence[Path], values: Sequence[str]) -> Any:
+    """config.yaml, the files and the values, each over what comes before it, as Snakemake reads them."""
+    config = yaml.safe_load((shipped.STUDY / "config.yaml").read_text())
+    for file in files:
+        try:
+            config = configuration.merge(config, yaml.safe_load(file.read_text()) or {})
+        except (OSError, yaml.YAMLError) as error:
+            raise UserError(f"--configfile {file}: {error}") from error
+    for value in values:
+        key, _, text = value.partition("=")
+        config[key] = yaml.safe_load(text)
+    return config
 
 
 def counts(settings: Mapping[str, Any], looks: Sequence[Mapping[str, Any]] = ()) -> Iterator[str]:
