@@ -1,4 +1,4 @@
-"""Chunks of another length give the same states and gradients."""
+"""Chunks of another length, or a compiled form of the recurrence, give the same states and gradients."""
 
 import pytest
 import torch
@@ -26,7 +26,9 @@ def states_and_gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("model_type", OPERATORS)
-def test_short_chunks_change_no_value_and_no_gradient(model_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_replaces_a_chunked_recurrence_changes_no_value_and_no_gradient(
+    model_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     settings = {**small_settings(model_type, 32, 2), "vocab_size": 20, "use_cache": False, "pad_token_id": None}
     model = AutoModel.from_config(AutoConfig.for_model(model_type, **settings))

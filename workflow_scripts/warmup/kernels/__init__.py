@@ -21,7 +21,7 @@ _CPU = {
     "RecurrentGemmaRglru._rnn_scan": "linear_recurrence.stand_in",
     "mamba2_chunk_scan": "chunk_length.stand_in",
     "torch_chunk_gated_delta_rule": "chunk_length.stand_in",
-    "chunk_kimi_delta_attention": "chunk_length.stand_in",
+    "chunk_kimi_delta_attention": "delta_rule.stand_in",
 }
 """Function (or method) of a modelling module -> function of this package that makes its replacement."""
 

@@ -1,4 +1,4 @@
-"""Shorter chunks for transformers' chunked recurrences (Mamba-2's state space, the delta rules) on a CPU.
+"""Shorter chunks for transformers' chunked recurrences (Mamba-2's state space, the gated delta rule) on a CPU.
 
 They cut a sequence into chunks, pad it to whole ones and compute matrices of chunk x chunk: Mamba-2's chunks of 256
 make 256 positions of a text of 64. The length of a chunk changes no value but for rounding, so on a CPU it is what a
