@@ -52,6 +52,27 @@ def test_norms_are_those_of_the_whole_gradient_before_clipping(tmp_path: Path) -
     assert set(table["learning_rate"]) == {1e-2}
 
 
+def test_norms_are_the_steps_own_where_backward_runs_inside_it(tmp_path: Path) -> None:
+    """As in Lightning, which hands `optimizer.step` a closure that runs backward."""
+    torch.manual_seed(0)
+    model = torch.nn.Linear(4, 1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    EarlyDiagnostics(tmp_path / "early.parquet", planned_steps=STEPS, first=FIRST).attach(model, optimizer)
+    norms: list[float] = []
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = model(torch.randn(16, 4)).square().mean()
+        loss.backward()
+        norms.append(float(torch.cat([each.grad.double().ravel() for each in model.parameters()]).norm()))
+        return loss
+
+    for _ in range(STEPS):
+        optimizer.step(closure)
+    found = polars.read_parquet(tmp_path / "early.parquet")["gradient_norm"].to_list()
+    assert found == pytest.approx(norms[:FIRST], rel=1e-6)
+
+
 def test_the_relative_update_of_adams_first_step_is_known(tmp_path: Path) -> None:
     """Every entry moves by the rate (and by decay), whatever the gradient: |move| = lr sqrt(entries), about."""
     kept: list[float] = []

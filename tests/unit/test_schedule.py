@@ -1,9 +1,6 @@
 """`warmup schedule`: the printed lines, run on the real schedulers, give our rates or the difference that they name."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -183,27 +180,6 @@ def test_olmo_and_megatron_differ_by_the_update_at_which_they_begin(kind: str, w
     counted_after = [asked.peak * share(t) for t in range(STEPS)]
     assert counted_before == pytest.approx(trainers.olmo_core(asked).rates, rel=1e-12, abs=1e-15)
     assert counted_after == pytest.approx(trainers.megatron(asked).rates, rel=1e-12, abs=1e-15)
-
-
-@pytest.mark.slow
-def test_the_lines_for_lightning_give_our_rates_through_a_resume(tmp_path: Path) -> None:
-    """In an environment of its own: the version that the lines name, beside this one's torch."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
-    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
-    shared = next(path for path in sys.path if path.endswith("site-packages"))
-    (site / "shared.pth").write_text(f"{shared}\n")
-    own, asked = tmp_path / "venv" / "bin" / "python", plan("cosine", 9)
-    lines = trainers.lightning(asked)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", str(own), "install"]
-    subprocess.run([*pip, lines.source.replace(" ", "=="), "torch==2.13.0"], check=True)
-    (tmp_path / "lines.py").write_text(lines.text)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    program = Path(__file__).with_name("drive_lightning.py")
-    command = [str(own), str(program), str(tmp_path / "lines.py"), str(STEPS)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    rates = json.loads(done.stdout.splitlines()[-1])
-    assert rates == pytest.approx(asked.rates().tolist(), rel=1e-12)
 
 
 def written(folder: Path, **keys: Any) -> str:

@@ -92,7 +92,9 @@ class EarlyDiagnostics:
         return Callback()
 
     def for_lightning(self) -> Any:
-        """A callback for Lightning: `Trainer(callbacks=[recorder.for_lightning()])`."""
+        """A callback for Lightning: `Trainer(callbacks=[recorder.for_lightning()])`; ValueError in its training if the
+        module has several optimizers.
+        """
         from lightning import Callback
 
         recorder = self
@@ -101,6 +103,10 @@ class EarlyDiagnostics:
             """Attaches when training begins."""
 
             def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+                if len(trainer.optimizers) != 1:
+                    raise ValueError(
+                        f"{len(trainer.optimizers)} optimizers; attach() the recorder to the one that is meant"
+                    )
                 recorder.attach(pl_module, trainer.optimizers[0])
 
             def on_train_end(self, *_: Any) -> None:
@@ -119,11 +125,12 @@ class EarlyDiagnostics:
         step = len(self._rows)
         self._old = [each.detach().clone() for each in self._matrices] if step in self._looks else []
         rate = max(float(group["lr"]) for group in optimizer.param_groups)
-        self._rows.append({"rate": rate, "norm": self._squares.sum(), "move": None})
-        self._squares.zero_()
+        self._rows.append({"rate": rate, "norm": None, "move": None})
 
     @torch.no_grad()
     def _after(self, *_: Any) -> None:
+        self._rows[-1]["norm"] = self._squares.sum()  # only now: Lightning runs backward inside optimizer.step
+        self._squares.zero_()
         pairs = [(new.detach() - old, old) for new, old in zip(self._matrices, self._old, strict=False)]
         if pairs:
             moved = torch.stack([torch.linalg.vector_norm(move.float()) for move, _ in pairs])

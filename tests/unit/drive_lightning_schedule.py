@@ -1,4 +1,4 @@
-"""drive_lightning.py LINES STEPS: the learning rate of every update of a real Lightning Trainer, stopped and resumed.
+"""drive_lightning_schedule.py LINES STEPS: learning rates of a real Lightning Trainer, stopped and resumed.
 
 Run with Lightning's own environment; prints a JSON list.
 """
