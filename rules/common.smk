@@ -25,6 +25,7 @@ SCALE = SETTINGS["scale"]
 STUDY = SETTINGS["study"]
 RUNS = grid.runs(SETTINGS)
 PROBE_RUNS = grid.probe_runs(SETTINGS, RUNS)
+TRUNK_RUNS = grid.trunk_runs(SETTINGS, [*RUNS, *PROBE_RUNS])
 PREDICTED = [
     *PROBE_RUNS,
     *(
@@ -50,11 +51,13 @@ DATA = f"{RESULTS}/data/{{task}}"
 CELL = "architecture={architecture}/task={task}/recipe={recipe}"
 RUN = f"{RESULTS}/runs/{CELL}/warmup={{warmup}}/seed={{seed}}"
 PROBE_RUN = f"{RESULTS}/probes/{CELL}/seed={{seed}}"
+TRUNK_RUN = f"{RESULTS}/trunks/{CELL}/warmup={{warmup}}/seed={{seed}}"
 
 
 def any_of(axis):
     """Regular expression of the values an axis takes in this study: nothing else is a legal target."""
-    values = dict.fromkeys(getattr(run, axis) for run in [*RUNS, *PROBE_RUNS])
+    everyone = [*RUNS, *PROBE_RUNS, *TRUNK_RUNS]
+    values = dict.fromkeys(getattr(run, axis) for run in everyone)
     return "|".join(re.escape(value) for value in values)
 
 

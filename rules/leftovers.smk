@@ -5,7 +5,7 @@ from warmup.cluster import leftovers
 
 onstart:
     if workflow.non_local_exec and any(
-        job.rule.name in ("train", "probe_run")
+        job.rule.name in ("train", "probe_run", "trunk_run")
         for job in workflow.dag.needrun_jobs()
     ):
         leftovers.end(Path(".snakemake/slurm_logs"))

@@ -21,6 +21,8 @@ def settings_by_summary():
         yield path, run_settings, run._asdict()
     for path, run in zip(of_runs("summary.json", PROBE_RUNS, PROBE_RUN), PROBE_RUNS):
         yield path, probe_settings, run._asdict()
+    for path, run in zip(of_runs("summary.json", TRUNK_RUNS, TRUNK_RUN), TRUNK_RUNS):
+        yield path, trunk_settings, run._asdict()
 
 
 def expected_fingerprints(paths):

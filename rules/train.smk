@@ -1,6 +1,7 @@
 # Needs: prepared data.
-# Makes: the files of every run (log, evaluation, attention, summary, resources), and of the short probe runs of
-# architectures whose warmup is to be predicted. Models are checked once before anything is trained. Checkpoints that no
+# Makes: the files of every run (log, evaluation, attention, summary, resources), of the short probe runs of
+# architectures whose warmup is to be predicted, and of runs that others continue (trunks), which alone keep their last
+# weights: such a run is trained apart from the one of the same name in the study, whose files stay as they are. Models are checked once before anything is trained. Checkpoints that no
 # run of any study of this scale would resume from are listed (orphaned_checkpoints) or removed (clean_checkpoints).
 from warmup.training.warm import address
 
@@ -10,11 +11,22 @@ if workflow.is_main_process:
     address.announce_study()  # its trainings share a process that ends with it
 elif workflow.remote_exec:
     OPERATION["start"] = "cold"
+# What changes no result travels as a resource, so that it never re-runs a training (0 stands for null).
+OPERATED = {
+    **OPERATION,
+    "gpu": 1 if SETTINGS["training"]["device"] == "cuda" else 0,
+    "checkpoints": SETTINGS["checkpoints"],
+}
+
+
+CHECKED = [*RUNS, *PROBE_RUNS, *TRUNK_RUNS]
 
 
 rule check_models:
     input:
-        data=expand(f"{DATA}/data.json", task=TASKS),
+        data=expand(
+            f"{DATA}/data.json", task=dict.fromkeys(run.task for run in CHECKED)
+        ),
     output:
         f"{STUDY_FOLDER}/models.json",
     log:
@@ -29,8 +41,8 @@ rule check_models:
     params:
         settings=depends(
             "check_models.py",
-            own_of=dict.fromkeys(run.architecture for run in [*RUNS, *PROBE_RUNS]),
-            **grid.models_settings(SETTINGS, [*RUNS, *PROBE_RUNS]),
+            own_of=dict.fromkeys(run.architecture for run in CHECKED),
+            **grid.models_settings(SETTINGS, CHECKED),
         ),
     script:
         "../workflow_scripts/check_models.py"
@@ -39,6 +51,7 @@ rule check_models:
 rule train:
     input:
         data=f"{DATA}/data.json",
+        trunk=trunk_of,
     output:
         log=f"{RUN}/log.parquet",
         evaluation=f"{RUN}/evaluation.parquet",
@@ -54,12 +67,9 @@ rule train:
         "../envs/train.yaml"
     threads: SETTINGS["training"]["threads"]
     resources:
-        **OPERATION,
+        **OPERATED,
         mem_mb=memory_mb,
         runtime=runtime_minutes,
-        gpu=1 if SETTINGS["training"]["device"] == "cuda" else 0,
-        # what changes no result travels as a resource, so that it never re-runs a training (0 stands for null):
-        checkpoints=SETTINGS["checkpoints"],
     params:
         settings=run_settings,
     script:
@@ -79,6 +89,26 @@ use rule train as probe_run with:
         f"{BENCHMARKS}/probe_run/{CELL}/seed={{seed}}.tsv"
     params:
         settings=probe_settings,
+
+
+use rule train as trunk_run with:
+    output:
+        log=f"{TRUNK_RUN}/log.parquet",
+        evaluation=f"{TRUNK_RUN}/evaluation.parquet",
+        attention=f"{TRUNK_RUN}/attention.parquet",
+        summary=f"{TRUNK_RUN}/summary.json",
+        resources=f"{TRUNK_RUN}/resources.json",
+        last=f"{TRUNK_RUN}/{checkpoint_folders.LAST}",
+    log:
+        f"{LOGS}/trunk_run/{CELL}/warmup={{warmup}}/seed={{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/trunk_run/{CELL}/warmup={{warmup}}/seed={{seed}}.tsv"
+    resources:
+        **OPERATED,
+        mem_mb=trunk_memory_mb,
+        runtime=trunk_runtime_minutes,
+    params:
+        settings=trunk_settings,
 
 
 # Every file of a run: one that is missing is made again only if something asks for it.

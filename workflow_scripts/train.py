@@ -1,4 +1,4 @@
-"""Rules train and probe_run: prepared data -> the files of one run."""
+"""Rules train, probe_run and trunk_run: prepared data (and the trunk's last checkpoint) -> the files of one run."""
 
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ def main(job: Any) -> None:
         settings=job.params.settings,
         data=str(Path(job.input.data).parent),
         folder=str(Path(job.output.summary).parent),
+        trunk=str(job.input.trunk) if job.input.trunk else None,
         checkpoints=job.resources.checkpoints,
         checkpoint_minutes=float(job.resources.checkpoint_minutes),
         checkpoint_steps=int(job.resources.checkpoint_steps) or None,

@@ -19,7 +19,7 @@ WORKFLOW = (
 """What a checkout has that Snakemake reads."""
 
 CONFIGURATION = ["tests/config.tiny.yaml", "tests/dag/study.yaml"]
-TRAININGS = {"train", "probe_run"}
+TRAININGS = {"train", "probe_run", "trunk_run"}
 
 
 def copy_checkout(folder: Path, parts: Iterable[str] = WORKFLOW) -> None:

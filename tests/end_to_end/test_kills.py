@@ -15,6 +15,7 @@ import torch
 
 from warmup.config import grid
 from warmup.training import loop
+from warmup.training.checkpoint_folders import LAST, digest
 
 KILLS_PER_ARCHITECTURE = 15
 CHECKPOINT_STEPS = 3
@@ -28,12 +29,17 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
+BRANCH = "branch"
+"""A run that continues another one, whose kept checkpoint no kill may touch."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "recipe"),
     [
         *((name, "adamw") for name in ("gpt2", "mamba", "jamba", "rwkv")),
         *(("jamba", recipe) for recipe in ("muon", "lion", "all but routers")),
+        *((name, BRANCH) for name in ("gpt2", "mamba")),
     ],
 )
 def test_killed_anywhere_a_run_ends_in_the_same_bytes(
@@ -41,8 +47,10 @@ def test_killed_anywhere_a_run_ends_in_the_same_bytes(
 ) -> None:
     torch.set_num_threads(1)
     settings = run_settings(architecture, warmup="0.25")
-    settings["recipe"] |= RECIPES[recipe]
+    settings["recipe"] |= RECIPES.get(recipe, {})
     data = prepared / "language"
+    if recipe == BRANCH:
+        settings = branch_of(settings, data, tmp_path / "trunk")
     whole, struck = tmp_path / "whole", tmp_path / "struck"
     seconds = timed(lambda: train(settings, data, whole))
     seconds = min(seconds, timed(lambda: train(settings, data, tmp_path / "again")))
@@ -87,7 +95,17 @@ def test_a_preempted_run_checkpoints_and_says_so_by_its_exit_code(
 
 
 def train(settings: dict[str, Any], data: Path, folder: Path, checkpoint_steps: int | None = CHECKPOINT_STEPS) -> None:
-    loop.run(settings, data, folder / "run", loop.Operation(folder / "checkpoints", 10, checkpoint_steps, 60))
+    operation = loop.Operation(folder / "checkpoints", 10, checkpoint_steps, 60)
+    loop.run(settings, data, folder / "run", operation, folder.parent / "trunk/run" / LAST)
+
+
+def branch_of(settings: dict[str, Any], data: Path, folder: Path) -> dict[str, Any]:
+    """Settings of a run that continues a training by `settings`, which leaves its last checkpoint in `folder`."""
+    trunk = {**settings, "keep_last": True}
+    train(trunk, data, folder)
+    continues = {"task": "language", "recipe": "adamw", "warmup": "0.25", "optimizer": "kept"}
+    before = settings["training"]["steps"]
+    return {**settings, "continues": {**continues, "updates_before": before, "trunk": digest(trunk)}}
 
 
 def forked(work: Callable[[], None]) -> int:

@@ -317,3 +317,10 @@ def test_a_tokenizer_that_cannot_be_used_is_a_data_error(tmp_path, vocabulary):
     large.save(str(tmp_path / "large.json"))
     with pytest.raises(DataError, match="has 70001 tokens; prepared text holds at most 65536"):
         _tokens.tokenizer(str(tmp_path / "large.json"))
+
+
+def test_wikipedia_backward_has_the_same_articles_in_the_same_parts_each_from_its_end(wikipedia, tmp_path):
+    backward = prepared(tmp_path, "language", {"name": "gensim_wikipedia", "backward": True}, sequence_length=64)
+    for part in PARTS:
+        turned = [text[::-1] for text in documents_of(array(backward, part))]
+        assert turned == documents_of(array(wikipedia, part))

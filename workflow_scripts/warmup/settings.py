@@ -57,6 +57,17 @@ class RecipeSettings(TypedDict):
     schedule_options: Mapping[str, Any]
 
 
+class TrunkSettings(TypedDict):
+    """The run that a run continues: its coordinates that are not the branch's, and what is taken over."""
+
+    task: str
+    recipe: str
+    warmup: str
+    optimizer: str
+    updates_before: int
+    trunk: NotRequired[str]
+
+
 class TrainingSettings(TypedDict):
     """Length and arithmetic of every training of a scale."""
 
@@ -94,5 +105,7 @@ class RunSettings(TypedDict):
     probes: Mapping[str, Any]
     warmup_steps: int
     stop_after: NotRequired[int]
+    continues: NotRequired[TrunkSettings]
+    keep_last: NotRequired[bool]
     code: NotRequired[Mapping[str, str]]
     libraries: NotRequired[Mapping[str, str]]

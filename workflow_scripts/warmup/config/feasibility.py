@@ -15,7 +15,9 @@ from typing import Any
 
 from warmup import registry
 from warmup.architectures import families, starts
-from warmup.config import claim_tables, formulas
+from warmup.config import branches, claim_tables, formulas
+from warmup.config.selections import study_architectures, study_tasks
+from warmup.config.wording import unknown as _unknown
 from warmup.errors import ConfigurationError
 
 SOURCES = {
@@ -52,7 +54,7 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
         yield from _claim(name, claim)
     for name, landscape in settings["theory"]["landscapes"].items():
         yield from _landscape(name, landscape)
-    unknown = list(_names(settings))
+    unknown = [*_names(settings), *branches.problems(settings)]
     yield from unknown or _combinations(settings)
 
 
@@ -61,12 +63,15 @@ def warmup_steps(warmup: float, steps: int) -> int:
     return int(float(warmup) * steps + 0.5)
 
 
-def tokens_needed(settings: Mapping[str, Any], task: str) -> int | None:
-    """Tokens to prepare of a source that is read only as far as training uses it; None where all are read."""
+def tokens_needed(settings: Mapping[str, Any], task: str, before: int = 0) -> int | None:
+    """Tokens to prepare of a source that is read only as far as training uses it; None where all are read.
+
+    before: updates that a trunk has taken.
+    """
     entry = settings["tasks"][task]
     if entry["kind"] != "language" or entry["source"]["name"] != "openwebtext":
         return None
-    return int(settings["training"]["steps"] * entry["batch_size"] * entry["sequence_length"])
+    return int((before + settings["training"]["steps"]) * entry["batch_size"] * entry["sequence_length"])
 
 
 def of_recipe(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -80,12 +85,6 @@ def of_recipe(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     }
     steps = recipe["steps"] or settings["training"]["steps"]
     return {**settings, "tasks": tasks, "training": {**settings["training"], "steps": steps}}
-
-
-def study_architectures(settings: Mapping[str, Any], selection: Mapping[str, Any]) -> list[str]:
-    """Names a selection takes: those it lists, or all with role study or validate."""
-    everyone = [name for name, entry in settings["architectures"].items() if entry["role"] in ("study", "validate")]
-    return list(selection.get("architectures", everyone))
 
 
 def micro_batch(settings: Mapping[str, Any], architecture: str, task: str) -> int | None:
@@ -111,13 +110,6 @@ def sequence_positions(task: Mapping[str, Any]) -> int | None:
     if task["kind"] == "forecasting":
         return int(task["context"]) // int(task["patch_length"])
     return None
-
-
-def _unknown(key: str, name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    return f"{key}: {name!r} is not known{hint}; known are {', '.join(known)}"
 
 
 def _folders(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -332,7 +324,7 @@ def _combinations(settings: Mapping[str, Any]) -> Iterator[str]:
         key = f"{own}.warmups" if "warmups" in selection else "warmups"
         for steps, given in lengths(settings, selection).items():
             yield from _arms(key, warmups, steps, given)
-        for task_name in selection.get("tasks", settings["tasks"]):
+        for task_name in study_tasks(settings, selection):
             task = settings["tasks"][task_name]
             yield from _tokens(settings, selection, task_name)
             for architecture_name in study_architectures(settings, selection):
@@ -366,7 +358,8 @@ def _tokens(settings: Mapping[str, Any], selection: Mapping[str, Any], task: str
     """Recipes whose trainings would read more tokens than are prepared, and so the same ones again."""
     prepared = tokens_needed(settings, task) or 0
     for name in filter(settings["recipes"].__contains__, selection["recipes"]):
-        if (needed := tokens_needed(of_recipe(settings, name), task) or 0) > prepared:
+        needed = tokens_needed(of_recipe(settings, name), task, branches.updates_before(settings, name)) or 0
+        if needed > prepared:
             yield (
                 f"recipes.{name}: its trainings read {needed:,} tokens of task {task!r}, {prepared:,} are prepared "
                 "(training.steps x batch_size x sequence_length); set training.steps to that of the longest recipe"
@@ -389,7 +382,7 @@ def _size(settings: Mapping[str, Any], selection: Mapping[str, Any]) -> int:
     """Runs of a selection, without listing them."""
     return (
         len(study_architectures(settings, selection))
-        * len(selection.get("tasks", settings["tasks"]))
+        * len(study_tasks(settings, selection))
         * len(selection["recipes"])
         * len(selection.get("warmups", settings["warmups"]))
         * int(selection.get("seeds", settings["seeds"]))

@@ -5,19 +5,20 @@ In: effective settings. Out: names, paths, and builtin mappings for Snakemake's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from warmup.architectures import families, starts
+from warmup.config.branches import updates_before
 from warmup.config.feasibility import (
     arms_are_warmups,
     micro_batch,
     of_recipe,
-    study_architectures,
     tokens_needed,
     warmup_steps,
 )
+from warmup.config.selections import study_architectures, study_tasks
 
 if TYPE_CHECKING:
     from warmup.settings import RunSettings
@@ -28,11 +29,13 @@ OPERATION = ("checkpoint_minutes", "checkpoint_steps", "progress_seconds", "star
 SAID_OF_IT = ("label", "role", "lineage", "micro_batch")
 """Keys of an architecture that say what it is to the study, and decide nothing of its trainings; a micro-batch stands
 among those of `training`."""
+SAID_OF_TASK = ("label", "role")
+"""The same of a task."""
 RUN_FILES = ("log.parquet", "evaluation.parquet", "attention.parquet", "summary.json", "resources.json")
 
 
-OF_A_RUN = ("peak_learning_rate", "peak_learning_rates", "steps", "batch_sizes")
-"""Keys of a recipe that are resolved in each run's settings (`peak_learning_rate`, `feasibility.of_recipe`)."""
+OF_A_RUN = ("peak_learning_rate", "peak_learning_rates", "steps", "batch_sizes", "continues")
+"""Keys of a recipe that are resolved in each run's settings (`peak_learning_rate`, `of_recipe`, `trunk`)."""
 
 
 class Run(NamedTuple):
@@ -88,7 +91,7 @@ def runs(settings: Mapping[str, Any], study: str | None = None) -> list[Run]:
         first = selection.get("first_seed", settings["first_seed"])
         seeds = range(first, first + selection.get("seeds", most))
         for architecture in study_architectures(settings, selection):
-            for task in selection.get("tasks", settings["tasks"]):
+            for task in study_tasks(settings, selection):
                 for recipe in selection["recipes"]:
                     for warmup in selection.get("warmups", settings["warmups"]):
                         for seed in seeds:
@@ -116,13 +119,30 @@ def probe_runs(settings: Mapping[str, Any], known: list[Run]) -> list[Run]:
     ]
 
 
+def trunk(settings: Mapping[str, Any], run: Run) -> Run | None:
+    """The run whose last weights `run` begins with; None if it begins with new ones."""
+    entry = settings["recipes"][run.recipe].get("continues")
+    if entry is None:
+        return None
+    task = entry.get("task", run.task)
+    return run._replace(task=task, recipe=entry["recipe"], warmup=warmup_label(entry["warmup"]))
+
+
+def trunk_runs(settings: Mapping[str, Any], runs: Iterable[Run]) -> list[Run]:
+    """The trunks of `runs`, and the trunks of those in turn, each once."""
+    found: dict[Run, None] = {}
+    while runs := [above for run in runs if (above := trunk(settings, run)) and above not in found]:
+        found |= dict.fromkeys(runs)
+    return list(found)
+
+
 def data_settings(settings: Mapping[str, Any], task: str) -> dict[str, Any]:
     """What decides the prepared data of a task: its source and shapes, and how much of it training can use."""
     entry = settings["tasks"][task]
     kept = {
         key: value
         for key, value in entry.items()
-        if key not in ("batch_size", "validation_examples", "label", "patch_size", "patch_length")
+        if key not in ("batch_size", "validation_examples", "patch_size", "patch_length", *SAID_OF_TASK)
     }
     return {**kept, "tokens_needed": tokens_needed(settings, task)}
 
@@ -136,8 +156,9 @@ def run_settings(settings: Mapping[str, Any], run: Run) -> RunSettings:
     architecture = {
         key: value for key, value in settings["architectures"][run.architecture].items() if key not in SAID_OF_IT
     }
-    task = {key: value for key, value in settings["tasks"][run.task].items() if key != "label"}
+    task = {key: value for key, value in settings["tasks"][run.task].items() if key not in SAID_OF_TASK}
     recipe = {**_recipe(settings, run.recipe), "peak_learning_rate": peak_learning_rate(settings, run)}
+    above = trunk(settings, run)
     return cast(
         "RunSettings",
         {
@@ -149,8 +170,18 @@ def run_settings(settings: Mapping[str, Any], run: Run) -> RunSettings:
             "training": training,
             "probes": settings["probes"],
             "warmup_steps": warmup_steps(float(run.warmup), steps),
+            **({"continues": _continues(settings, run.recipe, above)} if above else {}),
         },
     )
+
+
+def _continues(settings: Mapping[str, Any], recipe: str, above: Run) -> dict[str, Any]:
+    """What a run takes over from its trunk `above`, and how many updates that has behind it."""
+    return {
+        **{axis: getattr(above, axis) for axis in ("task", "recipe", "warmup")},
+        "optimizer": settings["recipes"][recipe]["continues"]["optimizer"],
+        "updates_before": updates_before(settings, recipe),
+    }
 
 
 def peak_learning_rate(settings: Mapping[str, Any], run: Run) -> float:

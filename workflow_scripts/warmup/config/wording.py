@@ -1,6 +1,7 @@
-"""What figures and sentences call things: labels and units, from the effective settings."""
+"""What figures and sentences call things: labels and units, from the effective settings; and names nobody knows."""
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 UNITS = {
@@ -20,3 +21,11 @@ def labels(settings: Mapping[str, Any]) -> dict[str, str]:
 def units(settings: Mapping[str, Any]) -> dict[str, str]:
     """Unit of the loss of every task of the configuration."""
     return {task: UNITS[entry["kind"]] for task, entry in settings["tasks"].items()}
+
+
+def unknown(key: str, name: str, known: Iterable[str]) -> str:
+    """The sentence for a name that stands at `key` and is not among those that are known."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"{key}: {name!r} is not known{hint}; known are {', '.join(known)}"

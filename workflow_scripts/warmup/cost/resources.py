@@ -110,7 +110,7 @@ def _raise(run: RunSettings, attempt: int, logs: Path, what: str) -> float:
     if logs.exists():
         if "stop_after" in run:  # a probe run has no warmup to name it by
             axes.pop("warmup")
-        rule = "probe_run" if "stop_after" in run else "train"
+        rule = "probe_run" if "stop_after" in run else "trunk_run" if run.get("keep_last") else "train"
         memory, time = exhaustion.times(exhaustion.log_folder(rule, axes, logs))
         count = memory if what == "memory" else time
     else:

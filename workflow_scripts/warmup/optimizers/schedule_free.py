@@ -27,6 +27,8 @@ except ImportError as error:
 class ScheduleFreeAdamW(AdamWScheduleFree):
     """The library's optimiser; `eval()` then `train()` restores the weights exactly."""
 
+    COUNT_IN_GROUPS = ("k", "train_mode", "weight_sum", "lr_max", "scheduled_lr")
+    """What of its groups is no setting but changes as it goes on."""
     _training_point: list[torch.Tensor] | None = None
 
     @torch.no_grad()

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
-TRAININGS = frozenset({"train", "probe_run"})
+TRAININGS = frozenset({"train", "probe_run", "trunk_run"})
 
 
 @dataclass

@@ -22,6 +22,8 @@ from warmup.errors import EnvironmentProblemError
 if TYPE_CHECKING:
     from warmup.settings import RunSettings
 
+LAST = "last.checkpoint"
+"""File of a run that others continue: its weights and its optimiser's state after the last step."""
 ABOUT = "run.json"
 """File with the coordinates of the run that a folder belongs to."""
 

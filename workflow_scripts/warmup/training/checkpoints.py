@@ -2,7 +2,8 @@
 
 They live in a folder that Snakemake does not own (it deletes declared outputs before a retry):
 <checkpoints>/<digest of settings and code>/step-00000120.checkpoint, beside run.json, which says whose they are. Store
-reads and writes them; Writer has a thread do the writing, so that training waits for a copy of the state alone.
+reads and writes them; Writer has a thread do the writing, so that training waits for a copy of the state alone. The
+last checkpoint of a run that others continue has the same form, and stands among the files of that run.
 """
 
 from __future__ import annotations
@@ -38,6 +39,37 @@ KEPT = 2
 logger = logging.getLogger("warmup")
 
 
+def write(path: Path, digest: str, step: int, state: Mapping[str, Any]) -> None:
+    """Write the checkpoint `path`: the state after `step` updates of the run with this digest, whole or not at all."""
+
+    def fill(temporary: Path) -> None:
+        with temporary.open("wb") as stream:
+            stream.write(MAGIC + b"0" * CHECKSUM + b"\n")
+            hashing = _Hashing(stream)
+            try:
+                torch.save({"digest": digest, "step": step, "state": dict(state)}, hashing)  # type: ignore[arg-type]
+            except RuntimeError as error:  # torch closes its archive over the error and fails in turn
+                raise hashing.error or error from None
+            stream.seek(len(MAGIC))
+            stream.write(hashing.checksum.hexdigest().encode())
+
+    files.replace_atomically(path, fill)
+
+
+def read(path: Path, digest: str) -> tuple[int, dict[str, Any]]:
+    """(step, state) of a checkpoint of the run with this digest. Raises ValueError where it is another's or damaged."""
+    with path.open("rb") as stream:
+        head = stream.read(len(MAGIC) + CHECKSUM + 1)
+        if not head.startswith(MAGIC):
+            raise ValueError("not a checkpoint of this program")
+        if hashlib.file_digest(stream, "sha256").hexdigest().encode() != head[len(MAGIC) : -1]:
+            raise ValueError("truncated or altered: its checksum does not match")
+        saved = torch.load(_Rest(stream, len(head)), weights_only=True, map_location="cpu")  # type: ignore[arg-type]
+    if saved["digest"] != digest:
+        raise ValueError("it belongs to other settings or other code")
+    return saved["step"], saved["state"]
+
+
 class Store:
     """The checkpoints of one run. Use as `with Store(...).locked() as store`."""
 
@@ -62,20 +94,9 @@ class Store:
         Raises EnvironmentProblemError if the disk is full; nothing half-written stays, the previous one stays.
         """
 
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as stream:
-                stream.write(MAGIC + b"0" * CHECKSUM + b"\n")
-                hashing = _Hashing(stream)
-                try:
-                    torch.save({"digest": self.digest, "step": step, "state": dict(state)}, hashing)  # type: ignore[arg-type]
-                except RuntimeError as error:  # torch closes its archive over the error and fails in turn
-                    raise hashing.error or error from None
-                stream.seek(len(MAGIC))
-                stream.write(hashing.checksum.hexdigest().encode())
-
         path = self.folder / f"step-{step:08d}.checkpoint"
         try:
-            files.replace_atomically(path, write)
+            write(path, self.digest, step, state)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -90,7 +111,7 @@ class Store:
         """(step, state) of the newest whole checkpoint; None for a clean start. What cannot be used is logged."""
         for path in self._files():
             try:
-                return self._read(path)
+                return read(path, self.digest)
             except (ValueError, RuntimeError, OSError, EOFError, KeyError, pickle.UnpicklingError) as error:
                 reason = str(error).splitlines()[0]
                 logger.warning("checkpoint %s cannot be used (%s); taking the one before it", path.name, reason)
@@ -102,18 +123,6 @@ class Store:
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.checkpoint"), reverse=True)
-
-    def _read(self, path: Path) -> tuple[int, dict[str, Any]]:
-        with path.open("rb") as stream:
-            head = stream.read(len(MAGIC) + CHECKSUM + 1)
-            if not head.startswith(MAGIC):
-                raise ValueError("not a checkpoint of this program")
-            if hashlib.file_digest(stream, "sha256").hexdigest().encode() != head[len(MAGIC) : -1]:
-                raise ValueError("truncated or altered: its checksum does not match")
-            saved = torch.load(_Rest(stream, len(head)), weights_only=True, map_location="cpu")  # type: ignore[arg-type]
-        if saved["digest"] != self.digest:
-            raise ValueError("it belongs to other settings or other code")
-        return saved["step"], saved["state"]
 
 
 class Writer:

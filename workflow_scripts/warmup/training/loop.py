@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +30,12 @@ from warmup.errors import EnvironmentProblemError
 from warmup.provenance import versions
 from warmup.random_streams import torch_seed
 from warmup.tasks._task import Task
-from warmup.training import recording, startup
+from warmup.training import recording, startup, trunks
 from warmup.training.checkpoints import Store, Writer
 from warmup.training.exhausted import out_of_memory_explained
+from warmup.training.order import Operation
 from warmup.training.progress import Progress
-from warmup.training.sessions import Sessions, used_by_this_process
-from warmup.training.signals import Signals
+from warmup.training.sessions import Sessions
 
 if TYPE_CHECKING:
     from warmup.settings import RunSettings
@@ -47,26 +46,16 @@ FINITE_CHECK_STEPS = 50
 logger = logging.getLogger("warmup")
 
 
-@dataclass(frozen=True)
-class Operation:
-    """How a training is run, which changes nothing in its result."""
-
-    checkpoints: Path
-    checkpoint_minutes: float
-    checkpoint_steps: int | None
-    progress_seconds: float
-    start: str = "cold"  # how the process began; or "warm", forked from the study's
-
-
-def run(settings: RunSettings, data: Path, folder: Path, operation: Operation) -> None:
+def run(settings: RunSettings, data: Path, folder: Path, operation: Operation, trunk: Path | None = None) -> None:
     """Train the run that `settings` (grid.run_settings and code digests) describe and write its files into `folder`.
 
+    trunk: the last checkpoint of the run that this one continues, if the settings say so.
     Raises EnvironmentProblemError for a missing device, a full disk, too little memory or a second writer.
     Ends the process with 128 + signal number, checkpoint written, on SIGTERM and SIGINT.
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     store = Store(operation.checkpoints, settings)
-    with _device(settings) as device, store.locked(), Signals() as signals:
+    with _device(settings) as device, store.locked(), startup.Signals() as signals:
         with out_of_memory_explained(settings), Writer(store) as writer:
             with startup.no_collection():  # the model's modules are imported here
                 training = Training(settings, data, device)
@@ -75,6 +64,8 @@ def run(settings: RunSettings, data: Path, folder: Path, operation: Operation) -
                 training.restore(saved[1])
                 saved = None  # a model's worth of memory
                 logger.info("resumed after step %d of %d", training.step, training.last)
+            elif "continues" in settings:
+                trunks.begin(training, trunk, settings["continues"])
             _loop(training, writer, operation, signals)
         if torch.cuda.is_available() and device.type == "cuda":
             torch.cuda.synchronize()
@@ -102,6 +93,7 @@ class Training:
         self.recipe = settings["recipe"]
         self.device = device
         self.seed = int(settings["coordinates"]["seed"])
+        self.before = trunks.updates_before(settings)
         self.steps = int(self.options["steps"])
         self.last = min(self.steps, int(settings.get("stop_after") or self.steps))
         model_type = settings["architecture"]["model_type"]
@@ -144,6 +136,7 @@ class Training:
         self.look_steps = 1 if device.type == "cpu" else FINITE_CHECK_STEPS
         self.step = 0
         self.diverged = False
+        self.initial_loss: float | None = None
         self._checked = 0
         self._upcoming: tuple[int, tuple[Tensor, Tensor]] | None = None
 
@@ -157,13 +150,11 @@ class Training:
         step = self.step
         batch = self.batch(step)
         if self.has_dropout:
-            torch.manual_seed(torch_seed("dropout", self.seed, step))
+            torch.manual_seed(torch_seed("dropout", self.seed, self.before + step))
         for advance in self.before_step:
             advance()
         loss = self._backward(batch)
-        self._upcoming = (
-            None if step + 1 >= self.last else (step + 1, self.to_device(self.task.batch(self.seed, step + 1)))
-        )
+        self._upcoming = None if step + 1 >= self.last else (step + 1, self._drawn(step + 1))
         self.recorder.record(step, loss)
         self.step = step + 1
         probing = self.probes.due(step)
@@ -188,7 +179,11 @@ class Training:
         """The batch of `step` on the device, prepared ahead while the device was busy if this is the next one."""
         if self._upcoming is not None and self._upcoming[0] == step:
             return self._upcoming[1]
-        return self.to_device(self.task.batch(self.seed, step))
+        return self._drawn(step)
+
+    def _drawn(self, step: int) -> tuple[Tensor, Tensor]:
+        """The batch of `step` on the device; those of a branch are the ones that its trunk would have come to next."""
+        return self.to_device(self.task.batch(self.seed, self.before + step))
 
     def to_device(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """A batch on the training device, copied asynchronously to a GPU."""
@@ -245,8 +240,14 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "recorder": self.recorder.state(),
             "diverged": self.diverged,
+            "initial_loss": self.initial_loss,
             "sessions": self.sessions.until(self.step),
         }
+
+    @property
+    def untrained_loss(self) -> float:
+        """Training loss at the first step, of a branch that of its trunk."""
+        return float(self.recorder.losses[0]) if self.initial_loss is None else self.initial_loss
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
@@ -254,15 +255,15 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.recorder.restore(state["recorder"])
         self.step = self._checked = int(state["step"])
-        self.diverged = bool(state["diverged"])
+        self.diverged, self.initial_loss = bool(state["diverged"]), state["initial_loss"]
         self.sessions.resume(state["sessions"], self.step)
 
     def status(self) -> str:
         """finished | diverged | collapsed (the loss stayed at its plateau without NaN)."""
         if self.diverged:
             return "diverged"
-        final, initial = self.recorder.final_training_loss(self.step), float(self.recorder.losses[0])
-        stuck = final is not None and final > float(self.options["collapse_share"]) * initial
+        final = self.recorder.final_training_loss(self.step)
+        stuck = final is not None and final > float(self.options["collapse_share"]) * self.untrained_loss
         return "collapsed" if stuck and self.last == self.steps else "finished"
 
     def _backward(self, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -318,7 +319,7 @@ def _device(settings: RunSettings) -> Iterator[torch.device]:
         yield torch.device("cuda")
 
 
-def _loop(training: Training, writer: Writer, operation: Operation, signals: Signals) -> None:
+def _loop(training: Training, writer: Writer, operation: Operation, signals: startup.Signals) -> None:
     if not training.recorder.evaluations:
         training.evaluate()
     progress = Progress(training, operation.progress_seconds)
@@ -372,24 +373,11 @@ def _finish(training: Training, folder: Path, start: str) -> None:
         "code": settings["code"],
         "versions": made_with,
     }
-    recording.write(folder, tables, _resources(training, start), summary)
+    if settings.get("keep_last"):
+        trunks.leave(training, folder)
+    tokens = training.step * training.task.batch_size * training.task.positions
+    resources = recording.resources(training.sessions.until(training.step), tokens, training.device)
+    recording.write(folder, tables, {**resources, "start": start}, summary)
     logger.info(
         "%s after %d steps: best validation loss %s", summary["status"], training.step, summary["best_validation_loss"]
     )
-
-
-def _resources(training: Training, start: str) -> dict[str, Any]:
-    sessions = training.sessions.until(training.step)
-    seconds = sum(session["seconds"] for session in sessions)
-    tokens = training.step * training.task.batch_size * training.task.positions
-    on_gpu = training.device.type == "cuda"
-    return {
-        "seconds": seconds,
-        "tokens_per_second": tokens / seconds,
-        **used_by_this_process(),
-        "peak_gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None,
-        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
-        "threads": torch.get_num_threads(),
-        "start": start,
-        "sessions": sessions,
-    }

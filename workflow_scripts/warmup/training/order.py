@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Order:
-    """One training: settings of the run (`grid.run_settings` and code digests), folders, and how it is operated."""
+    """One training: settings of the run (`grid.run_settings` and code digests), folders, and how it is operated.
+
+    trunk: the checkpoint that the run begins with, if it continues another one.
+    """
 
     settings: RunSettings
     data: str
@@ -26,6 +29,18 @@ class Order:
     checkpoint_minutes: float
     checkpoint_steps: int | None
     progress_seconds: float
+    trunk: str | None = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """How a training is run, which changes nothing in its result."""
+
+    checkpoints: Path
+    checkpoint_minutes: float
+    checkpoint_steps: int | None
+    progress_seconds: float
+    start: str = "cold"  # how the process began; or "warm", forked from the study's
 
 
 def carry_out(order: Order, start: str) -> None:
@@ -37,7 +52,8 @@ def carry_out(order: Order, start: str) -> None:
         settings=order.settings,
         data=Path(order.data),
         folder=Path(order.folder),
-        operation=loop.Operation(
+        trunk=Path(order.trunk) if order.trunk else None,
+        operation=Operation(
             checkpoints=Path(order.checkpoints),
             checkpoint_minutes=order.checkpoint_minutes,
             checkpoint_steps=order.checkpoint_steps,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from warmup import files, stretches
 from warmup.architectures import layers
 from warmup.training import columns
+from warmup.training.sessions import used_by_this_process
 
 FINAL_SHARE = 0.1
 """The final training loss is the mean over this last share of the steps."""
@@ -168,6 +169,21 @@ def outcomes(evaluations: Sequence[Mapping[str, Any]], metric: str) -> dict[str,
         "final_validation_loss": finite(last["loss"]),
         "final_validation_error": finite(last["loss_error"]),
         "metric": {"name": metric, "best": finite(best[metric]) if best else None, "final": finite(last[metric])},
+    }
+
+
+def resources(sessions: Sequence[Mapping[str, Any]], tokens: int, device: torch.device) -> dict[str, Any]:
+    """What may differ between two identical runs: time, memory, machine; `tokens` were read in all `sessions`."""
+    seconds = sum(session["seconds"] for session in sessions)
+    on_gpu = device.type == "cuda"
+    return {
+        "seconds": seconds,
+        "tokens_per_second": tokens / seconds,
+        **used_by_this_process(),
+        "peak_gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None,
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "threads": torch.get_num_threads(),
+        "sessions": sessions,
     }
 
 

@@ -15,7 +15,13 @@ CREDIT = Credit(
     licence="CC BY-SA 4.0 (text); gensim itself: LGPL-2.1",
     address="https://en.wikipedia.org/wiki/Wikipedia:Copyrights",
 )
-DEFAULTS: dict[str, Any] = {"path": None, "tokenizer": "bytes", "split": [0.8, 0.1, 0.1], "split_seed": 0}
+DEFAULTS: dict[str, Any] = {
+    "path": None,
+    "tokenizer": "bytes",
+    "split": [0.8, 0.1, 0.1],
+    "split_seed": 0,
+    "backward": False,
+}
 
 RELATIVE = "test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
 SHA256 = "a53f4648dec40467ebdcbc7a1307eddb51fe6e28e9309f6ebde81ba0d04bea2d"
@@ -23,9 +29,13 @@ ARTICLE_NAMESPACE = "0"
 
 
 def load(options: Mapping[str, Any]) -> Text:
-    """The articles in the order of the dump, each opening with its title; redirections and talk are left out."""
+    """The articles in the order of the dump, each opening with its title; redirections and talk are left out.
+
+    With `backward` each runs from its last character to its first.
+    """
     path, inputs = packaged(options, "gensim_wikipedia", "gensim", RELATIVE, "gensim==4.4.0", SHA256)
-    return Text(documents=articles(path), inputs=inputs)
+    found = articles(path)
+    return Text(documents=(text[::-1] for text in found) if options["backward"] else found, inputs=inputs)
 
 
 def articles(path: Path) -> Iterator[str]:
