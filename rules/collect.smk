@@ -26,6 +26,7 @@ rule figures:
         rules.statistics.input,
         rules.effects_figures.output,
         rules.units.output if WORDS["question"] == "unit" else [],
+        rules.rewarming.output if WORDS["question"] == "rewarming" else [],
         rules.prediction_figures.output,
         rules.bill_compared.output,
         rules.setup.output,

@@ -1,7 +1,7 @@
 # Needs: the summaries of all runs of the study.
 # Makes: the runs table; per cell and arm the optimum, its plateau sets and cross-fitted advantage; the answer as a table;
 # what another validation set would move; the declared comparisons; the mixed model; the design's power; what
-# warmup is counted in; the figures of all these, the answer in sentences (a page, and `answer.txt` for a terminal) and a Methods paragraph.
+# warmup is counted in; whether branches need another one; the figures of all these, the answer in sentences (a page, and `answer.txt` for a terminal) and a Methods paragraph.
 EFFECT_FIGURES = {
     "loss_against_warmup": "Loss against warmup",
     "regret": "Regret and plateaus",
@@ -234,6 +234,35 @@ rule units:
         "../workflow_scripts/units.py"
 
 
+rule rewarming:
+    input:
+        rules.runs_table.output[0],
+    output:
+        table=multiext(f"{TABLES}/rewarming", ".parquet", ".csv"),
+        figure=report(
+            f"{FIGURES}/rewarming.svg",
+            caption="../report/rewarming.rst",
+            category="Effect of warmup",
+            labels={"figure": "Going on from another run"},
+        ),
+    log:
+        f"{LOGS}/rewarming/{STUDY}.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        **SMALL,
+    params:
+        settings=depends(
+            "rewarming.py",
+            *("outcome", "confidence", "margins", "equivalence_margins"),
+            branches=grid.branches(SETTINGS, RECIPES),
+            words=WORDS,
+        ),
+    script:
+        "../workflow_scripts/rewarming.py"
+
+
 # The tables that the study's own question needs beside those of every study (none: how much warmup is needed).
 QUESTION_TABLES = {
     "learning_rate": ["rate_answers"],
@@ -242,6 +271,7 @@ QUESTION_TABLES = {
     "initialisation": ["start_differences"],
     "attribution": ["attribution"],
     "unit": ["unit_answers", "unit_regrets"],
+    "rewarming": ["rewarming"],
 }
 OWN_TABLES = QUESTION_TABLES.get(WORDS["question"], [])
 

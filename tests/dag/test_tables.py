@@ -23,6 +23,7 @@ UNWRITTEN = {
     "attribution",
     "plateau_heights",
     "plateau_height_differences",
+    "rewarming",
     "unit_curves",
     "unit_choices",
     "unit_regrets",

@@ -12,6 +12,7 @@ from warmup.config import grid
 from warmup.statistics.attribution import contrasts
 from warmup.statistics.effect import look_records, rates, start_differences
 from warmup.statistics.prediction import prediction
+from warmup.statistics.rewarming import branches
 from warmup.statistics.unit import units
 from warmup.theory import plateau_heights
 
@@ -24,6 +25,7 @@ UNWRITTEN: dict[str, dict[str, Any]] = {
     "attribution": contrasts.ATTRIBUTION,
     "plateau_heights": plateau_heights.ARMS,
     "plateau_height_differences": plateau_heights.DIFFERENCES,
+    "rewarming": branches.REWARMING,
     "unit_curves": units.CURVES,
     "unit_choices": units.CHOICES,
     "unit_regrets": units.REGRETS,

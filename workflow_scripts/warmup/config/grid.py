@@ -136,6 +136,12 @@ def trunk_runs(settings: Mapping[str, Any], runs: Iterable[Run]) -> list[Run]:
     return list(found)
 
 
+def branches(settings: Mapping[str, Any], recipes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Those of `recipes` that continue another run: its recipe, warmup and task (null: their own), and what is kept."""
+    entries = {name: settings["recipes"][name].get("continues") for name in recipes}
+    return {name: {"task": None, **entry} for name, entry in entries.items() if entry is not None}
+
+
 def data_settings(settings: Mapping[str, Any], task: str) -> dict[str, Any]:
     """What decides the prepared data of a task: its source and shapes, and how much of it training can use."""
     entry = settings["tasks"][task]

@@ -277,3 +277,44 @@ def _place_label(architecture: str, task: str, words: Words) -> str:
 
 def _of(table: polars.DataFrame, architecture: str, task: str) -> polars.DataFrame:
     return table.filter(polars.col("architecture") == architecture, polars.col("task") == task)
+
+
+STATE_WORDS = {"kept": "all kept", "reset": "state lost", "moments_reset": "moments lost, count kept"}
+CONTRAST_WORDS = {
+    "rewarm": "{state}: rewarmed {warmup:g} %, less not",
+    "loss": "{state}, not rewarmed, less all kept",
+    "recovered": "{state}, rewarmed {warmup:g} %, less all kept",
+}
+VERDICT_COLOURS = {
+    **dict.fromkeys(("helps", "gains", "made up for"), VERDICTS["better"]),
+    **dict.fromkeys(("harms", "costs", "not made up for"), VERDICTS["worse"]),
+    "no matter": VERDICTS["reference"],
+}
+
+
+def rewarming(table: polars.DataFrame, words: Words) -> Figure:
+    """Contrasts between branches of one run, one panel per architecture and task: dots with limits, margin shaded."""
+    if table.is_empty():
+        return empty("no run of this study continues another one with and without another warmup")
+    places = table.select("architecture", "task").unique(maintain_order=True).rows()
+    drawing, axes = style.figure(-(-len(places) // 2), min(2, len(places)), width=4.6, height=2.6)
+    for axis, (architecture, task) in zip(axes.flat, places, strict=False):
+        part = table.filter(architecture=architecture, task=task)
+        axis.axvspan(-part["margin"][0], part["margin"][0], color="#eeeeee", zorder=0)
+        axis.axvline(0, color="#999999", linewidth=0.7)
+        for height, row in enumerate(part.reverse().iter_rows(named=True)):
+            colour = VERDICT_COLOURS.get(row["verdict"], VERDICTS["inconclusive"])
+            if row["low"] is not None:
+                axis.plot([row["low"], row["high"]], [height, height], color=colour, linewidth=1.4)
+            if row["difference"] is not None:
+                axis.plot(row["difference"], height, "o", color=colour, markersize=4)
+        names = [
+            CONTRAST_WORDS[row["kind"]].format(state=STATE_WORDS[row["optimizer"]], warmup=100 * row["warmup"])
+            for row in part.reverse().iter_rows(named=True)
+        ]
+        axis.set_yticks(range(len(names)), names, fontsize=7)
+        axis.set_title(_place_label(architecture, task, words), fontsize=9, loc="left")
+        axis.set_xlabel(f"difference ({words['units'].get(task, '')}), below 0: lower loss", fontsize=8)
+    for spare in list(axes.flat)[len(places) :]:
+        spare.axis("off")
+    return drawing

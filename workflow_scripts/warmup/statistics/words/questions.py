@@ -9,7 +9,8 @@ In: the tables of the study by name, words (labels, question). Out: a `Reply`, o
   - families: the warmups not excluded of two relatives of one lineage; fractions of training;
   - initialisation: an architecture from its authors' start and from the library's; fractions of training (best
     warmup), the outcome's unit (regret of no warmup), a factor (spike ratio without warmup). No verdict;
-  - unit: warmups that other corners choose, counted in each unit, two units at a time; margins (`units`).
+  - unit: warmups that other corners choose, counted in each unit, two units at a time; margins (`units`);
+  - rewarming: branches of a run with and without another warmup, with and without its optimiser's state (`rewarming`).
 """
 
 import math
@@ -20,7 +21,7 @@ from itertools import combinations
 import polars
 
 from warmup.statistics.base.intervals import CANNOT_SAY
-from warmup.statistics.words import units
+from warmup.statistics.words import rewarming, units
 from warmup.statistics.words.sentence_parts import (
     Row,
     Words,
@@ -56,6 +57,7 @@ def reply(tables: Tables, words: Words) -> Reply | None:
         "initialisation": initialisation,
         "attribution": attribution,
         "unit": lambda tables, words: Reply(*units.unit(tables, words)),
+        "rewarming": lambda tables, words: Reply(*rewarming.rewarming(tables, words)),
     }.get(words["question"])
     return answer(tables, words) if answer else None
 
