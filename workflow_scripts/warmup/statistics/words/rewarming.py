@@ -33,7 +33,7 @@ def rewarming(tables: Mapping[str, polars.DataFrame], words: Words) -> tuple[lis
     header = ("", "optimiser", "difference (below 0: lower loss)", "with limits", "seeds", "verdict")
     if table.is_empty():
         return ["No recipe of this study continues another run with and without another warmup."], header, []
-    rows = [
+    rows: list[Line] = [
         (
             _where(row, words),
             STATES[row["optimizer"]],
