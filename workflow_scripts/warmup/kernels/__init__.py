@@ -19,7 +19,7 @@ _CPU = {
     "causal_conv1d_fn": "causal_convolution.stand_in",
     "rwkv_linear_attention_cpu": "wkv.stand_in",
     "RecurrentGemmaRglru._rnn_scan": "linear_recurrence.stand_in",
-    "mamba2_chunk_scan": "chunk_length.stand_in",
+    "mamba2_chunk_scan": "state_space.stand_in",
     "torch_chunk_gated_delta_rule": "chunk_length.stand_in",
     "chunk_kimi_delta_attention": "delta_rule.stand_in",
 }

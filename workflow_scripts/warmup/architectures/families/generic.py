@@ -11,7 +11,7 @@ POSITION_KEYS = ("max_position_embeddings", "n_positions")
 
 DEFAULTS: dict[str, int] = {}
 KERNELS: tuple[str, ...] = (  # any may be used
-    *("causal_convolution", "chunk_length", "delta_rule", "linear_recurrence", "selective_scan", "wkv"),
+    *("causal_convolution", "chunk_length", "delta_rule", "linear_recurrence", "selective_scan", "state_space", "wkv"),
 )
 GPU_KERNELS: tuple[str, ...] = ("token_mixing_cuda",)
 PLAIN_CAUSAL = False
