@@ -47,6 +47,17 @@ def test_every_cell_has_its_sentence_under_its_task() -> None:
     assert [len(answer.sentences) for answer in found[:4]] == [3, 1, 2, 2]
 
 
+@pytest.mark.parametrize(
+    ("state", "said"), [(None, "4 runs missing, their seeds left out"), ("goes on", "trained with fewer seeds")]
+)
+def test_warmups_that_looks_dropped_are_not_told_as_missing_runs(state: str | None, said: str) -> None:
+    found = tables(study())
+    found["optima"] = found["optima"].with_columns(missing=polars.lit(4))
+    found["plateaus"] = found["plateaus"].with_columns(state=polars.lit(state, polars.String))
+    sentences = [sentence for sentence in answers.sentences(found, WORDS) if sentence.startswith("For ")]
+    assert sentences and all(said in sentence for sentence in sentences)
+
+
 def test_a_gap_in_the_plateau_is_not_papered_over() -> None:
     row = {"flat": False, "whole_grid": False, "not_excluded": [0.0, 0.1], "not_excluded_contiguous": False}
     assert answers._extent(row) == "the plateau has a gap: 0 and 10 %"

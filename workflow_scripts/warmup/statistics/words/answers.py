@@ -233,7 +233,9 @@ def _cell(plateau: Row, tables: Tables, words: Words) -> str:
     if best["diverged"]:
         few = ", too few seeds to say how often such runs do" if plateau["n"] < FEW_SEEDS else ""
         parts.append(f"{number(best['diverged'], 'run')} diverged{few}")
-    if best["missing"]:
+    if best["missing"] and plateau.get("state"):
+        parts.append("warmups that a look found not to be the best were trained with fewer seeds")
+    elif best["missing"]:
         parts.append(f"{number(best['missing'], 'run')} missing, their seeds left out")
     return "; ".join(parts) + "."
 
