@@ -16,7 +16,7 @@ def main(job: Any) -> None:
     drawn = tables | {"plateaus": effects.swept(tables["plateaus"])}
     for name, drawing in effects.figures(drawn, words).items():
         style.save(drawing, paths[name])
-    style.save_interactive(effects_interactive.chart(drawn, words), paths["interactive"])
+    style.save_interactive(effects_interactive.chart(drawn, words), "Loss against warmup", paths["interactive"])
     answers.write(answers.restructured_text(answers.answers(tables, words)), paths["answers"])
     answers.write(answers.text(tables, words), paths["terminal"])
     answers.write(methods.restructured_text(tables, words, statistics), paths["methods"])

@@ -14,7 +14,7 @@ def main(job: Any) -> None:
     paths = dict(job.output.items())
     for name, drawing in prediction.figures(tables, labels).items():
         style.save(drawing, paths[name])
-    style.save_interactive(prediction.interactive(tables, labels), paths["interactive"])
+    style.save_interactive(prediction.interactive(tables, labels), "Spike ratio and optimum", paths["interactive"])
 
 
 run_job(main, snakemake)

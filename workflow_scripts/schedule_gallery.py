@@ -8,7 +8,7 @@ from warmup.plots import schedules, style
 
 
 def main(job: Any) -> None:
-    style.save_interactive(schedules.gallery(job.params.settings), job.output.gallery)
+    style.save_interactive(schedules.gallery(job.params.settings), "Schedule gallery", job.output.gallery)
     files.write_table(schedules.common_recipe_table(), job.output.table)
 
 

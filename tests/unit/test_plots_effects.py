@@ -78,7 +78,7 @@ def test_studies_of_other_shapes_are_drawn(tmp_path: Path) -> None:
 
 def test_the_interactive_figure_holds_every_run_with_its_tooltip(found: dict[str, Any], tmp_path: Path) -> None:
     chart = effects_interactive.chart(found, WORDS)
-    style.save_interactive(chart, tmp_path / "chart.html")
+    style.save_interactive(chart, "Loss", tmp_path / "chart.html")
     html = (tmp_path / "chart.html").read_text()
     assert "https://cdn" not in html
     specification = json.dumps(chart.to_dict())

@@ -111,7 +111,7 @@ def test_roles_that_a_recipe_tells_apart_are_drawn_with_the_rates_that_they_trai
 
 
 def test_the_page_needs_no_network(recipes: dict[str, Any], tmp_path: Path) -> None:
-    style.save_interactive(schedules.gallery(recipes), tmp_path / "schedules.html")
+    style.save_interactive(schedules.gallery(recipes), "Schedules", tmp_path / "schedules.html")
     text = (tmp_path / "schedules.html").read_text()
     assert 'src="http' not in text
     assert "updates done: 2.50e-05" in text and "cos \\u03c0s" in text

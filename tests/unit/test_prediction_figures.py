@@ -103,7 +103,7 @@ def test_an_empty_or_tiny_study_says_what_it_cannot(design: synthetic.Design, tm
     for name, drawing in prediction.figures(found, LABELS).items():
         style.save(drawing, tmp_path / f"{name}.svg")
     assert "Cannot say" in (tmp_path / "budget_curve.svg").read_text()
-    style.save_interactive(prediction.interactive(found, LABELS), tmp_path / "chart.html")
+    style.save_interactive(prediction.interactive(found, LABELS), "Spikes", tmp_path / "chart.html")
 
 
 def test_the_interactive_chart_holds_every_cell(full: dict[str, polars.DataFrame]) -> None:

@@ -244,7 +244,7 @@ def mixing_maps(matrices: polars.DataFrame, labels: Labels) -> Figure:
                 continue
             matrix = np.array(drawn[step])
             size = round(len(matrix) ** 0.5)
-            axis.imshow(matrix.reshape(size, size), cmap="magma", norm=PowerNorm(0.5, 0.0), interpolation="nearest")
+            axis.imshow(matrix.reshape(size, size), cmap="magma", norm=PowerNorm(0.5, 0.0), interpolation="none")
             axis.grid(False)
             axis.spines[["left", "bottom"]].set_visible(False)
             if row == 0:

@@ -31,5 +31,6 @@ def write(settings: Mapping[str, Any], path: str | Path) -> None:
     found = versions(SHOWN)
     rows = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(found[name]))}</td></tr>" for name in found)
     text = yaml.safe_dump(runnable, sort_keys=False, allow_unicode=True, width=110)
-    body = f"<h2>Versions</h2><table>{rows}</table><h2>Effective configuration</h2><pre>{html.escape(text)}</pre>"
+    body = f"<h2>Versions</h2><table>{rows}</table><h2>Effective configuration</h2>"
+    body += f'<pre tabindex="0" role="region" aria-label="Effective configuration">{html.escape(text)}</pre>'
     html_page.save(html_page.page("Configuration and versions", body), path)

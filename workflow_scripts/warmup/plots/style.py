@@ -1,5 +1,9 @@
 """One look for all figures: colours, sizes, deterministic SVG, self-contained interactive HTML."""
 
+import base64
+import html
+import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ import polars
 matplotlib.use("Agg")
 import matplotlib.pyplot as pyplot
 from matplotlib.figure import Figure
+from PIL import Image
 
 from warmup.files import replace_atomically
 
@@ -58,15 +63,75 @@ def figure(
 
 def save(drawing: Figure, path: str | Path) -> None:
     """Write `drawing` as SVG without a date (equal data, equal bytes) and close it."""
+    written = io.StringIO()
     with matplotlib.rc_context(BASE):
-        replace_atomically(
-            path,
-            lambda temporary: drawing.savefig(temporary, format="svg", metadata={"Date": None}, bbox_inches="tight"),
-        )
+        drawing.savefig(written, format="svg", metadata={"Date": None}, bbox_inches="tight")
     pyplot.close(drawing)
+    svg = smaller(written.getvalue())
+    replace_atomically(path, lambda temporary: temporary.write_text(svg))
 
 
-def save_interactive(chart: Any, path: str | Path) -> None:
-    """Write an Altair chart as one HTML file that needs no network."""
+def smaller(svg: str) -> str:
+    """The same drawing in fewer bytes: coordinates to a hundredth of a point, pictures of few colours with a palette.
+
+    Matplotlib writes six decimals, most of what a drawing of many points weighs, and four bytes for every pixel.
+    """
+    svg = _COORDINATES.sub(lambda found: _LONG_NUMBER.sub(_hundredths, found[0]), svg)
+    return _PICTURE.sub(lambda found: found[1] + _with_palette(found[2]), svg)
+
+
+_COORDINATES = re.compile(r'\sd="[^"]*"|<use [^>]*>')
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_PICTURE = re.compile(r"(data:image/png;base64,)([A-Za-z0-9+/=\s]+)")
+_COLOURS = 256
+"""As many as a palette can hold."""
+
+
+def _hundredths(number: re.Match[str]) -> str:
+    return f"{round(float(number[0]), 2):g}" if abs(float(number[0])) < 1000 else f"{float(number[0]):.2f}"
+
+
+def _with_palette(encoded: str) -> str:
+    """A PNG in base64, its pixels as they are; left alone where it has more colours than a palette holds."""
+    picture = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGBA")
+    transparent = picture.getchannel("A").getextrema() != (255, 255)
+    if transparent or picture.getcolors(_COLOURS) is None:
+        return encoded
+    written = io.BytesIO()
+    picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(written, "PNG", optimize=True)
+    return base64.b64encode(written.getvalue()).decode()
+
+
+def save_interactive(chart: Any, title: str, path: str | Path) -> None:
+    """Write an Altair chart as one HTML file that needs no network, with a `title` and names for its controls."""
     altair.data_transformers.disable_max_rows()
-    replace_atomically(path, lambda temporary: chart.save(str(temporary), format="html", inline=True))
+    written = io.StringIO()
+    chart.save(written, format="html", inline=True)
+    page = _named(written.getvalue(), title)
+    replace_atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+
+
+_HEAD = """<html lang="en">
+<head>
+  <title>{title}</title>
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <style>body {{ font: 15px system-ui, sans-serif }} h1 {{ font-size: 1.25rem }} #wide {{ overflow-x: auto }}</style>"""
+_DRAWING = '<div class="vega-visualization" id="vis"></div>'
+_PAGE = """<main><h1>{title}</h1><div id="wide" role="region" tabindex="0" aria-label="Drawing">{drawing}</div></main>
+  <script>
+    new MutationObserver(function () {{
+      document.querySelectorAll("summary").forEach(function (menu) {{ menu.ariaLabel = "Save or view this drawing" }});
+    }}).observe(document.getElementById("vis"), {{ childList: true, subtree: true }});
+  </script>"""
+
+
+def _named(page: str, title: str) -> str:
+    """Altair's page with a language, a title and a heading, names for its controls; what is wide scrolls in itself.
+
+    Raises ValueError where Altair writes its pages in another way than this one reads.
+    """
+    for old, new in (("<html>\n<head>", _HEAD), (_DRAWING, _PAGE)):
+        if page.count(old) != 1:
+            raise ValueError(f"altair {altair.__version__} writes pages without {old!r}: adapt warmup/plots/style.py")
+        page = page.replace(old, new.format(title=html.escape(title), drawing=_DRAWING))
+    return page
