@@ -108,15 +108,12 @@ def table_path(name):
 
 
 def resources_of_cells():
-    """[cell, where each of its runs leaves what it took] of every cell."""
-    cells = dict.fromkeys(run[:3] for run in RUNS)
-    return [
-        [
-            list(cell),
-            of_runs("resources.json", [run for run in RUNS if run[:3] == cell]),
-        ]
-        for cell in cells
-    ]
+    """[cell, where each of its runs, trunks too, leaves what it took] of every cell."""
+    found = {}
+    for runs, folder in ((RUNS, RUN), (TRUNK_RUNS, TRUNK_RUN)):
+        for run, path in zip(runs, of_runs("resources.json", runs, folder)):
+            found.setdefault(run[:3], []).append(path)
+    return [[list(cell), paths] for cell, paths in found.items()]
 
 
 def code_of(script, choices={}):

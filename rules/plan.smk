@@ -33,8 +33,10 @@ rule bill:
             "bill.py",
             own_of=ARCHITECTURES,
             settings=BILLED,
-            runs=[list(run) for run in RUNS],
-            data={task: f"{RESULTS}/data/{task}" for task in TASKS},
+            runs=[list(run) for run in [*RUNS, *TRUNK_RUNS]],
+            data={
+                run.task: f"{RESULTS}/data/{run.task}" for run in [*RUNS, *TRUNK_RUNS]
+            },
         ),
     script:
         "../workflow_scripts/bill.py"
@@ -44,6 +46,7 @@ rule bill_compared:
     input:
         bill=rules.bill.output.table[0],
         resources=of_study("resources.json"),
+        trunks=of_runs("resources.json", TRUNK_RUNS, TRUNK_RUN),
     output:
         table=multiext(f"{TABLES}/bill_compared", ".parquet", ".csv"),
         page=report(

@@ -15,7 +15,7 @@ def main(job: Any) -> None:
     choices = job.params.settings
     rows = tables.bill_of(polars.read_parquet(job.input.bill))
     resources: dict[tuple[str, str, str], list[Path]] = {}
-    for path in map(Path, job.input.resources):
+    for path in map(Path, [*job.input.resources, *job.input.trunks]):
         resources.setdefault(grid.run_at(path.parent)[:3], []).append(path)
     measured = reality.compare(choices["settings"], rows, resources)
     files.write_table(tables.of_measured(measured), *job.output.table)
