@@ -172,14 +172,11 @@ def test_a_lost_count_of_updates_is_what_tells_a_reset_from_moments_at_zero(
     three: Settings, prepared: Path, tmp_path: Path
 ) -> None:
     """Without bias correction a first step is (1 - beta1) / sqrt(1 - beta2) times that of a new optimiser."""
-    trunk, _, _ = three(weight_decay=0.0, epsilon=1e-30, steps=4000)
-    trunk["training"]["steps"] = TRUNK
-    folder = train(trunk, prepared, tmp_path)
+    plain = {"weight_decay": 0.0, "epsilon": 1e-30}
+    folder = train(three(**plain)[0], prepared, tmp_path)
     steps = {}
     for how in ("reset", "moments_reset"):
-        branch = three(kept=how, weight_decay=0.0, epsilon=1e-30)[1]
-        branch["continues"]["trunk"] = digest(trunk)
-        training = begun(branch, prepared, folder)
+        training = begun(three(kept=how, **plain)[1], prepared, folder)
         for state in training.optimizer.state.values():
             state["step"].fill_(1e6)  # as after so many updates that nothing is left to correct
         before = [parameter.detach().clone() for parameter in training.model.parameters()]
