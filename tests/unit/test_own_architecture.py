@@ -1,4 +1,4 @@
-"""A class in the user's own file as an architecture, and RWKV-7 as the example of one."""
+"""A class in the user's own file as an architecture; RWKV-7 and Gated DeltaNet are the examples of one."""
 
 import math
 import sys
@@ -23,9 +23,29 @@ from warmup.training import loop, model_checks
 RWKV7 = registry.own_class("examples/rwkv7.py", "RWKV7")
 wkv7 = vars(sys.modules[RWKV7.__module__])["wkv7"]
 
-SOURCE = {"module": "examples/rwkv7.py", "class": "RWKV7"}
-SETTINGS = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_heads": 2, "rank": 4}
-RWKV7_ENTRY = {"source": SOURCE, "settings": SETTINGS, "role": "variant", "tied_head": False}
+GatedDeltaNet = registry.own_class("examples/gated_deltanet.py", "GatedDeltaNet")
+gated_delta_rule = vars(sys.modules[GatedDeltaNet.__module__])["gated_delta_rule"]
+
+SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_heads": 2}
+RWKV7_ENTRY = {
+    "source": {"module": "examples/rwkv7.py", "class": "RWKV7"},
+    "settings": {**SIZES, "rank": 4},
+    "role": "variant",
+    "tied_head": False,
+}
+EXAMPLES: dict[str, tuple[dict[str, Any], str, set[str]]] = {
+    "rwkv7": (RWKV7_ENTRY, "time_mixing", {"matrix", "other"}),
+    "gated_deltanet": (
+        {
+            "source": {"module": "examples/gated_deltanet.py", "class": "GatedDeltaNet"},
+            "settings": {**SIZES, "key_size": 6, "value_size": 12},
+            "role": "variant",
+        },
+        "mixer",
+        {"matrix", "other"},
+    ),
+}
+"""Of each example its entry, the name of the mixer in a block, and the roles of its parameters."""
 
 NET = """
 import torch
@@ -113,35 +133,78 @@ def test_rwkv7_in_chunks_is_the_recurrence_of_its_paper_and_so_are_its_gradients
         torch.testing.assert_close(one, other.float(), rtol=1e-3, atol=1e-3)
 
 
-def test_rwkv7_can_be_trained_on_every_task(tiny_config: dict[str, Any], prepared: Path) -> None:
-    described = check(tiny_config, RWKV7_ENTRY, prepared)
+def gated_inputs(length: int, size: int = 4) -> list[Tensor]:
+    """Query, key (of norm one), value, log alpha (from hardly any to -8) and beta of 2 examples and 3 heads."""
+    draws = torch.Generator().manual_seed(length)
+    query, key, value = (torch.randn(2, length, 3, channels, generator=draws) for channels in (size, size, 2 * size))
+    log_alpha = -torch.nn.functional.softplus(3 * torch.randn(2, length, 3, generator=draws))
+    beta = torch.rand(2, length, 3, generator=draws)
+    parts = [query, torch.nn.functional.normalize(key, dim=-1), value, log_alpha, beta]
+    return [part.requires_grad_() for part in parts]
+
+
+def gated_recurrence(*parts: Tensor) -> Tensor:
+    """Gated DeltaNet's state carried from position to position, in float64 (Yang 2412.06464, equation 10)."""
+    query, key, value, log_alpha, beta = (part.double() for part in parts)
+    state = torch.zeros(*value[:, 0].shape, key.shape[-1], dtype=torch.float64)
+    outputs = []
+    for position in range(value.shape[1]):
+        asked, written, content = (part[:, position] for part in (query, key, value))
+        alpha, share = log_alpha[:, position, :, None, None].exp(), beta[:, position, :, None, None]
+        kept = torch.eye(key.shape[-1]) - share * written[..., :, None] * written[..., None, :]
+        state = alpha * state @ kept + share * content[..., :, None] * written[..., None, :]
+        outputs.append((state @ asked[..., None])[..., 0] / math.sqrt(key.shape[-1]))
+    return torch.stack(outputs, dim=1)
+
+
+@pytest.mark.parametrize("length", [1, 5, 32, 33, 70])
+def test_gated_deltanet_in_chunks_is_the_recurrence_of_its_paper_and_so_are_its_gradients(length: int) -> None:
+    parts = gated_inputs(length)
+    weights = torch.randn(2, length, 3, 8, generator=torch.Generator().manual_seed(1))
+    expected = gated_recurrence(*parts)
+    by_recurrence = torch.autograd.grad((expected * weights).sum(), parts)
+    found = gated_delta_rule(*parts)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+    for one, other in zip(torch.autograd.grad((found * weights).sum(), parts), by_recurrence, strict=True):
+        torch.testing.assert_close(one, other.float(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_can_be_trained_on_every_task(name: str, tiny_config: dict[str, Any], prepared: Path) -> None:
+    entry, _, roles = EXAMPLES[name]
+    described = check(tiny_config, entry, prepared)
     assert set(described) == {"language", "images", "series"}
     groups = {f"block0{block}.{part}" for block in (0, 1) for part in ("mixer", "feed_forward", "norm")}
-    for entry in described.values():
-        assert set(entry["layer_groups"]) == groups | {"embedding", "final_norm", "head"}
-        assert (entry["width"], entry["layers"]) == (16, 2)
-        assert set(entry["roles"]) == {"matrix", "other"}
+    for task, found in described.items():
+        own_head = {"head"} if task != "language" or not entry.get("tied_head", True) else set()
+        assert set(found["layer_groups"]) == groups | {"embedding", "final_norm"} | own_head
+        assert (found["width"], found["layers"]) == (16, 2)
+        assert set(found["roles"]) == roles
 
 
-def test_a_run_of_rwkv7_learns_and_its_mixing_is_recorded(
-    run_settings: Callable[..., dict[str, Any]], prepared: Path, tmp_path: Path
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_run_of_an_example_learns_and_its_mixing_is_recorded(
+    name: str, run_settings: Callable[..., dict[str, Any]], prepared: Path, tmp_path: Path
 ) -> None:
-    settings = run_settings("net", architectures={"net": RWKV7_ENTRY})
+    entry, mixer, _ = EXAMPLES[name]
+    settings = run_settings("net", architectures={"net": entry})
     loop.run(settings, prepared / "language", tmp_path / "run", loop.Operation(tmp_path / "checkpoints", 10, None, 60))
     losses = polars.read_parquet(tmp_path / "run" / "log.parquet")["loss"]
     assert losses[0] == pytest.approx(math.log(256), rel=0.1)
     assert losses[-4:].mean() < losses[0] - 0.2
     probed = polars.read_parquet(tmp_path / "run" / "attention.parquet")
     entropies = probed.filter(polars.col("quantity") == "mixing_relative_entropy")
-    assert set(entropies["module"]) == {f"backbone.layers.{layer}.time_mixing" for layer in (0, 1)}
+    assert set(entropies["module"]) == {f"backbone.layers.{layer}.{mixer}" for layer in (0, 1)}
     assert "not_probed" not in probed["quantity"].to_list()
 
 
-def test_the_matrix_of_rwkv7s_mixing_times_its_values_is_its_output() -> None:
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_matrix_of_an_examples_mixing_times_its_values_is_its_output(name: str) -> None:
     torch.manual_seed(0)
-    network = RWKV7(**SETTINGS)
+    entry, mixer, _ = EXAMPLES[name]
+    network = registry.own_class(*entry["source"].values())(**entry["settings"])
     mixers = _operators.found(network)
-    assert set(mixers) == {"layers.0.time_mixing", "layers.1.time_mixing"}
+    assert set(mixers) == {f"layers.{layer}.{mixer}" for layer in (0, 1)}
     calls: dict[str, _operators.Call] = {}
     with torch.no_grad(), _operators.recorded(mixers, calls):
         network(torch.randn(2, 40, 16))
@@ -153,7 +216,7 @@ def test_the_matrix_of_rwkv7s_mixing_times_its_values_is_its_output() -> None:
 
 
 def test_what_an_own_mixer_declares_is_probed_and_what_it_does_not_is_not() -> None:
-    network = RWKV7(**SETTINGS)
+    network = RWKV7(**RWKV7_ENTRY["settings"])
     assert len(Watcher(network, []).operators) == 2
     assert not Watcher(torch.nn.Sequential(torch.nn.Linear(2, 2)), []).operators
 
