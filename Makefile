@@ -106,8 +106,8 @@ census: env
 why: env
 	$(BIN)/snakemake why --cores 1 $(SETTINGS)
 
-# What `warmup advise` predicts from, made anew: three studies of the laptop scale (about 500 trainings, an hour on two
-# cores), and how predicting did on lineages left out. It is shipped: commit what changes.
+# What `warmup advise` predicts from: studies of the laptop scale (finished ones are not trained again; all three are some
+# 630 trainings), then in a minute how predicting did on lineages left out. It is shipped: commit what changes.
 REFERENCE := warmup families modern
 reference: env
 	for study in $(REFERENCE); do \

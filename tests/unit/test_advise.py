@@ -15,10 +15,11 @@ import yaml
 from known_truth import trained_tables as synthetic
 
 from warmup import files
-from warmup.advice import recorded, reference, say, short_runs
+from warmup.advice import coverage, recorded, reference, say, short_runs
 from warmup.command import answer
 from warmup.command.__main__ import main
 from warmup.config import configuration, grid
+from warmup.errors import DataError
 from warmup.record import EarlyDiagnostics
 from warmup.statistics.effect import plateau
 from warmup.statistics.prediction import leaderboard
@@ -45,12 +46,13 @@ def known(informative: bool, steps: int = 1000) -> reference.Reference:
     plateaus = plateau.plateaus(runs, settings["statistics"])[0]
     tables = {"runs": runs, "diagnostics": readings, "plateaus": plateaus}
     board, held_out = leaderboard.leaderboard(*tables.values(), chosen)
+    tried = coverage.coverage(runs, readings, chosen)
     about = {
-        **{"scale": "made up", "studies": ["made up"], "runs": runs.height, "lineages": list(NEEDS), "seeds": 3},
+        **{"scale": "made up", "studies": ["made up"], "runs": runs.height, "lineages": list(NEEDS), "seeds": [3, 3]},
         **{"commit": "none", "command": "none", "steps": [steps], "peak_learning_rates": [6.0e-4], "settings": chosen},
         "recipes": {"adamw": {"optimizer": "adamw", "betas": BETAS}},
     }
-    return reference.Reference({**tables, "leaderboard": board, "held_out": held_out}, about)
+    return reference.Reference({**tables, "leaderboard": board, "held_out": held_out, "coverage": tried}, about)
 
 
 def probes(informative: bool = True) -> polars.DataFrame:
@@ -68,16 +70,17 @@ def test_a_diagnostic_that_tells_is_used_with_its_record() -> None:
     assert found["warmup"]["tokens"] == 1024 * found["warmup"]["steps"]
     assert found["warmup"]["low"] < 0.03 < found["warmup"]["high"] < 1
     assert found["record"]["versus_constant"] < 0 and found["record"]["lineages"] == 16
-    assert 0.5 <= found["warmup"]["coverage"] <= 1
+    assert found["warmup"]["coverage"]["cells"] == 32 and found["warmup"]["coverage"]["held"] >= 20
     assert any(line.startswith("llama: warm up over") for line in say.lines(found, "llama"))
 
 
 def test_without_one_it_cannot_say_and_names_what_costs_least() -> None:
     found = say.advise(known(False), probes(False), PLAN, None)
     assert found["verdict"] == "cannot say" and found["diagnostic"] == "best_constant"
-    assert "no diagnostic was shown" in found["note"]
+    assert "nothing that the first steps show was shown to choose better" in found["note"]
     assert found["record"]["worst"] >= found["record"]["regret"] > 0
-    assert "take" in "\n".join(say.lines(found, "llama"))
+    text = "\n".join(say.lines(found, "llama"))
+    assert "meanwhile take" in text and "tried on cells left out, it held in" in text
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,41 @@ def test_without_one_it_cannot_say_and_names_what_costs_least() -> None:
 def test_a_plan_that_the_reference_never_tried_is_not_predicted(change: dict[str, Any], said: str) -> None:
     found = say.advise(known(True), probes(), PLAN | change, None)
     assert found["verdict"] == "cannot say" and said in found["note"]
+
+
+def test_a_lineage_takes_no_part_in_the_interval_that_it_is_tried_on() -> None:
+    """Another outcome of one lineage moves the intervals of all others, and not its own."""
+    made = known(True)
+    own = polars.col("architecture") == "net03"
+    reversed_ = polars.when(own).then(4.0 - polars.col("best_validation_loss")).otherwise("best_validation_loss")
+    runs = made.tables["runs"].with_columns(reversed_.alias("best_validation_loss"))
+    settings = {**made.settings, "diagnostics": ["early_spike"]}
+    readings = made.tables["diagnostics"].filter(polars.col("diagnostic") == "early_spike", polars.col("budget") == 10)
+    before, after = (coverage.coverage(table, readings, settings) for table in (made.tables["runs"], runs))
+    ends = ["predictor", "budget", "architecture", "task", "low", "high"]
+    assert before.filter(own).select(ends).equals(after.filter(own).select(ends))
+    assert not before.filter(~own).select(ends).equals(after.filter(~own).select(ends))
+    assert not before.filter(own)["optimum"].equals(after.filter(own)["optimum"])
+
+
+@pytest.mark.parametrize("informative", [True, False])
+def test_the_record_says_which_rules_were_shown_and_how_often_intervals_held(
+    informative: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = written(known(informative), tmp_path / "reference")
+    assert main(["advise", "--record", "--reference", place, "--json"]) == 0
+    reply = json.loads(capsys.readouterr().out)
+    jsonschema.validate(reply, answer.schema())
+    rules = {(rule["predictor"], rule["budget"]): rule for rule in reply["rules"]}
+    assert next(iter(rules)) == ("best_constant", 0)
+    assert (rules["early_spike", 100]["versus_constant_high"] < 0) == informative
+    for rule in rules.values():
+        tried = rule["coverage"]
+        assert tried["cells"] == rule["cells"] == 32 and tried["held"] <= 32 and tried["lineages"] == 16
+        assert tried["lineages_held"] >= 10, "80 % of 16 lineages are promised; 10 or fewer have a chance of 0.08"
+    assert main(["advise", "--record", "--reference", place]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("shown to cost less") and ("early spike after 100 steps" in said) == informative
 
 
 def written(known: reference.Reference, folder: Path) -> str:
@@ -143,7 +181,8 @@ def test_advice_from_a_recorded_loop_and_its_json(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "give a configuration, or --from a recorded file"),
+        ([], "give a configuration, or --from a recorded file, or --record, and one of them"),
+        (["mine.yaml", "--record"], "give a configuration, or --from a recorded file, or --record, and one of them"),
         (["--from", "nowhere.parquet"], "--from: nowhere.parquet is no file"),
         (["none.yaml"], "none.yaml: cannot be read"),
         (["empty.yaml"], "--architecture: say which one; the file has no architectures"),
@@ -169,20 +208,51 @@ def test_wrong_input_is_one_sentence(
     assert sentence in capsys.readouterr().err
 
 
+def studies(made: reference.Reference, folder: Path, **parts: polars.Expr) -> list[Path]:
+    """Folders of finished studies that hold the runs chosen by `parts`, each with the diagnostics of its cells."""
+    for name, chosen in parts.items():
+        files.write_table(made.tables["runs"].filter(chosen), folder / name / "tables" / "runs.parquet")
+        files.write_table(made.tables["diagnostics"], folder / name / "tables" / "diagnostics.parquet")
+    return [folder / name for name in parts]
+
+
+SHORT = {**SETTINGS, "prediction": {**SETTINGS["prediction"], "shuffles": 3, "maps": ["log_linear"]}}
+
+
 def test_a_reference_is_made_of_studies_each_run_once(tmp_path: Path) -> None:
+    """One of them adaptive: its looks dropped the two largest warmups after the second seed."""
     made = known(True)
-    for name, part in (("one", slice(0, None)), ("two", slice(0, 40))):
-        for table in ("runs", "diagnostics"):
-            files.write_table(made.tables[table][part], tmp_path / name / "tables" / f"{table}.parquet")
-    short = {**SETTINGS, "prediction": {**SETTINGS["prediction"], "shuffles": 3, "maps": ["log_linear"]}}
-    tables = reference.build([tmp_path / "one", tmp_path / "two"], short)
-    assert tables["runs"].height == made.tables["runs"].height
-    facts = reference.about(tables["runs"], [tmp_path / "one"], {**short, "tasks": {"language": {}, "task1": {}}})
+    kept = (polars.col("seed") < 2) | (polars.col("warmup") < 0.08)
+    few = polars.col("architecture").is_in(["net00", "net01"]) & (polars.col("seed") < 2)
+    folders = studies(made, tmp_path, looked=kept, shared=few)
+    tables = reference.build(folders, SHORT)
+    assert tables["runs"].height == made.tables["runs"].filter(kept).height
+    facts = reference.about(tables["runs"], folders[:1], {**SHORT, "tasks": {"language": {}, "task1": {}}})
+    assert facts["seeds"] == [2, 2], "only two seeds have every warmup"
     reference.write(tables, facts, tmp_path / "made")
     again = reference.read(tmp_path / "made")
     assert again.about["steps"] == [1000] and again.about["command"].startswith(reference.COMMAND)
     plan = PLAN | {"betas": SETTINGS["recipes"]["adamw"]["betas"]}
     assert say.advise(again, probes(), plan, None)["verdict"] == "predicted"
+    (tmp_path / "made" / "coverage.parquet").unlink()
+    with pytest.raises(DataError, match=r"coverage\.parquet: missing; make this reference again"):
+        reference.read(tmp_path / "made")
+
+
+def test_stale_and_contradictory_runs_make_no_reference(tmp_path: Path) -> None:
+    made = known(True)
+    runs = made.tables["runs"]
+    one, other = studies(made, tmp_path, one=polars.col("seed") < 3, other=polars.col("architecture") == "net00")
+    loss = polars.col("best_validation_loss")
+    for change, said in (
+        (loss + 1, "same coordinates with different losses"),
+        (polars.lit(True), "made by other code"),
+    ):
+        column = "best_validation_loss" if "losses" in said else "stale"
+        changed = runs.filter(architecture="net00").with_columns(change.alias(column))
+        files.write_table(changed, other / "tables" / "runs.parquet")
+        with pytest.raises(DataError, match=said):
+            reference.build([one, other], SHORT)
 
 
 @pytest.mark.slow

@@ -120,6 +120,27 @@ def test_runs_are_judged_without_torch(installed: Path, tmp_path: Path) -> None:
     assert python(code, installed, tmp_path).splitlines()[-1] == "0 []"
 
 
+@pytest.mark.slow
+def test_a_bare_environment_judges_and_schedules_and_says_what_else_needs(checkout: Path, tmp_path: Path) -> None:
+    """`pip install .` as a user does it, without PyTorch; the files of the verbs are written from anywhere."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    own = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([*PIP, "--python", own, "install", checkout], check=True)
+    rows = [f"{warmup},{seed},{3 + warmup + 0.001 * seed * warmup}" for warmup in (0, 0.5) for seed in range(3)]
+    (tmp_path / "runs.csv").write_text("\n".join(["warmup,seed,loss", *rows]))
+    (tmp_path / "mine.yaml").write_text("architectures: {own: {model_type: llama, settings: {}}}")
+    for arguments, code, said in (
+        (["judge", "runs.csv", "--outcome", "loss", "--page", "page.html"], 0, "verdict"),
+        (["schedule", "mine.yaml", "--for", "hf", "--warmup", "2%"], 0, "warmup_steps=3"),
+        (["entry", "llama"], 2, "is not installed; `pip install '.[train]'`"),
+        (["advise", "mine.yaml"], 2, "is not installed; `pip install '.[train]'`"),
+    ):
+        command = [own.with_name("warmup"), *arguments, "--json"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, said in done.stdout) == (code, True), (arguments, done.stdout, done.stderr)
+        jsonschema.validate(json.loads(done.stdout), answer.schema())
+
+
 def test_a_job_that_would_run_an_installed_copy_stops_with_a_sentence(installed: Path, tmp_path: Path) -> None:
     """In an environment of its own (conda, a container), where the Snakefile cannot see what the job will import."""
     (tmp_path / "Snakefile").write_text(JOB.format(root=ROOT))

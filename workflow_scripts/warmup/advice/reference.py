@@ -15,6 +15,7 @@ from typing import Any
 import polars
 
 from warmup import files, shipped
+from warmup.advice import coverage
 from warmup.errors import DataError
 from warmup.provenance import versions
 from warmup.statistics.base import outcomes
@@ -22,7 +23,9 @@ from warmup.statistics.effect import plateau
 from warmup.statistics.prediction import leaderboard
 
 SHIPPED = shipped.PACKAGE / "advice" / "reference"
-TABLES = ("runs", "diagnostics", "plateaus", "leaderboard", "held_out")
+PREDICTS_FROM = ("runs", "diagnostics", "plateaus", "leaderboard", "held_out")
+"""Tables that `prediction.predict` takes."""
+TABLES = (*PREDICTS_FROM, "coverage")
 PROVENANCE = "provenance.json"
 MADE_BY = "make reference"
 OF_MAKE = ("warmup", "families", "modern")
@@ -52,6 +55,9 @@ def read(folder: Path | None) -> Reference:
             f"{whose}: there is no {PROVENANCE}; in a checkout `{MADE_BY}` trains its studies and makes the reference, "
             "and --reference FOLDER takes one of your own (python -m warmup.advice.reference STUDY ... --into FOLDER)"
         )
+    missing = [name for name in TABLES if not (place / f"{name}.parquet").is_file()]
+    if missing:
+        raise DataError(f"{place / missing[0]}.parquet: missing; make this reference again, with {COMMAND}")
     tables = {name: polars.read_parquet(place / f"{name}.parquet") for name in TABLES}
     return Reference(tables, json.loads((place / PROVENANCE).read_text()))
 
@@ -59,17 +65,29 @@ def read(folder: Path | None) -> Reference:
 def build(studies: Sequence[Path], settings: Mapping[str, Any]) -> dict[str, polars.DataFrame]:
     """Tables of all `studies` (folders with tables/) together; each run counts once.
 
-    `settings`: the effective settings that they were made with. Plateaus and held-out predictions are computed anew, so
-    that every lineage is left out of all of them.
+    `settings`: the effective settings that they were made with. Plateaus, held-out predictions and the coverage of
+    their intervals are computed anew, so that every lineage is left out of all of them. Where looks dropped warmups, a
+    cell has as many seeds as have every warmup. DataError where a run is stale, or differs between studies.
     """
     parts = {name: [_table(study, name) for study in studies] for name in ("runs", "diagnostics")}
-    runs = polars.concat(parts["runs"]).unique(outcomes.COORDINATES, maintain_order=True)
-    runs = runs.with_columns(polars.lit("study").alias("role"))
+    runs = _each_once(polars.concat(parts["runs"])).with_columns(polars.lit("study").alias("role"))
     known = ["architecture", "task", "recipe", "seed", "diagnostic", "budget"]
     diagnostics = polars.concat(parts["diagnostics"]).unique(known, maintain_order=True)
     plateaus, _ = plateau.plateaus(runs, settings["statistics"])
     board, held_out = leaderboard.leaderboard(runs, diagnostics, plateaus, of_prediction(settings))
-    return dict(zip(TABLES, (runs, diagnostics, plateaus, board, held_out), strict=True))
+    tried = coverage.coverage(runs, diagnostics, of_prediction(settings))
+    return dict(zip(TABLES, (runs, diagnostics, plateaus, board, held_out, tried), strict=True))
+
+
+def _each_once(runs: polars.DataFrame) -> polars.DataFrame:
+    """One row per run; studies share runs."""
+    if runs["stale"].any():
+        named = runs.filter("stale").select(outcomes.COORDINATES).row(0)
+        raise DataError(f"run {' '.join(map(str, named))}: made by other code or settings; train the study again")
+    once = runs.unique(outcomes.COORDINATES, maintain_order=True)
+    if runs.select(*outcomes.COORDINATES, "best_validation_loss").unique().height > once.height:
+        raise DataError("the studies have runs of the same coordinates with different losses; train them by one code")
+    return once
 
 
 def of_prediction(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,18 +97,22 @@ def of_prediction(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def about(runs: polars.DataFrame, studies: Sequence[Path], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Provenance of `build`'s tables: what was trained and how, by which code, with which libraries."""
+    """Provenance of `build`'s tables: what was trained and how, by which code, with which libraries.
+
+    `seeds`: fewest and most that have every warmup of their cell; `commit`: of the checkout that the studies lie in.
+    """
+    seeds = [len(cell.block.complete) for cell in outcomes.cells(runs)]
     recipes = {name: settings["recipes"][name] for name in runs["recipe"].unique().sort()}
     return {
         "scale": settings["scale"],
         "studies": [study.name for study in studies],
         "command": MADE_BY if [study.name for study in studies] == list(OF_MAKE) else f"{COMMAND} {_listed(studies)}",
-        "commit": _commit(),
+        "commit": _commit(studies[0]),
         "runs": runs.height,
         "lineages": runs["lineage"].unique().sort().to_list(),
         "tasks": {name: settings["tasks"][name] for name in runs["task"].unique().sort()},
         "steps": runs["steps"].unique().sort().to_list(),
-        "seeds": runs["seed"].n_unique(),
+        "seeds": [min(seeds), max(seeds)],
         "warmups": runs["warmup"].unique().sort().to_list(),
         "peak_learning_rates": runs["peak_learning_rate"].unique().sort().to_list(),
         "recipes": recipes,
@@ -117,9 +139,9 @@ def _listed(studies: Sequence[Path]) -> str:
     return " ".join(f"results/{study.parts[-3]}/studies/{study.name}" for study in studies)
 
 
-def _commit() -> str:
-    """In which the reference was made."""
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=shipped.ROOT, capture_output=True, text=True, check=False)
+def _commit(study: Path) -> str:
+    """Of the checkout in which `study` lies."""
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=study, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
 
 

@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 import polars
 
-from warmup.advice.reference import Reference
+from warmup.advice.reference import PREDICTS_FROM, Reference
+from warmup.advice.track_record import held
+from warmup.advice.words import listed, percent, rests_on
 from warmup.statistics.base.intervals import CANNOT_SAY
 from warmup.statistics.prediction import prediction
+from warmup.statistics.prediction.prediction import AXIS
+from warmup.statistics.prediction.predictors import BEST_CONSTANT, SELECTED, Predictor
 
 SHOWN = ("scale", "studies", "runs", "lineages", "steps", "seeds", "commit", "command")
 """What an answer says of its reference."""
@@ -31,7 +35,8 @@ def advise(
     warmup that costs least on average and the most it cost.
     """
     settings = {**reference.settings, "steps": planned["steps"]}
-    (row,) = prediction.predict(**reference.tables, probes=probes, settings=settings)
+    tables = {name: reference.tables[name] for name in PREDICTS_FROM}
+    (row,) = prediction.predict(**tables, probes=probes, settings=settings)
     outside = list(_outside(reference, planned, row["recipe"]))
     board = reference.tables["leaderboard"]
     constant = _constant(row)
@@ -43,17 +48,17 @@ def advise(
     }
     if row["verdict"] == CANNOT_SAY or constant is None:
         return found | {"verdict": CANNOT_SAY, "note": row["note"] or "no constant", "warmup": None, "record": None}
-    shown = row["diagnostic"] != "best_constant" and _better_than_constant(board, row["record"]["predictor"])
+    shown = row["diagnostic"] != BEST_CONSTANT.name and _better_than_constant(board, row["record"]["predictor"])
     narrow = row["low"] is not None and not (row["low"] <= 0 and row["high"] >= 1)
     said = shown and narrow and not outside
-    chosen = row["predicted"] if said else constant
-    predictor = row["record"]["predictor"] if said else "best_constant"
-    interval = prediction.jackknife(
-        math.log(chosen + settings["log_offset"]), row["task"], _scores(reference, predictor, row), row["level"]
-    )
-    limits = [None if end is None else _clipped(end, settings) for end in interval[:2]]
-    if said and predictor == row["record"]["predictor"]:
-        limits = [row["low"], row["high"]]
+    rule = SELECTED if said else BEST_CONSTANT
+    scores = reference.tables["held_out"].filter(axis=AXIS, predictor=rule.name, recipe=row["recipe"])
+    chosen, limits = row["predicted"], [row["low"], row["high"]]
+    if not said:
+        chosen = constant
+        position = math.log(chosen + settings["log_offset"])
+        ends = prediction.jackknife(position, row["task"], scores, row["level"])[:2]
+        limits = [None if end is None else _clipped(end, settings) for end in ends]
     steps = int(chosen * planned["steps"] + 0.5)
     return found | {
         "verdict": "predicted" if said else CANNOT_SAY,
@@ -65,66 +70,56 @@ def advise(
             "low": limits[0],
             "high": limits[1],
             "level": row["level"],
-            "coverage": coverage(_scores(reference, predictor, row), row["level"]),
+            "coverage": held(reference, rule),
         },
-        "diagnostic": row["diagnostic"] if said else "best_constant",
+        "diagnostic": row["diagnostic"] if said else rule.name,
         "budget": row["budget"] if said else 0,
         "value": row["value"] if said else None,
-        "record": _record(board, predictor, _scores(reference, predictor, row)),
+        "record": _record(board, rule, scores),
         "alternatives": row["alternatives"],
     }
-
-
-def coverage(scores: polars.DataFrame, level: float) -> float | None:
-    """Share of held-out cells that the interval made of the other lineages' errors would have covered."""
-    hits = []
-    for lineage in scores["lineage"].unique():
-        own, others = scores.filter(lineage=lineage), scores.filter(polars.col("lineage") != lineage)
-        for task, error in own.select("task", "error").iter_rows():
-            low, high, *_ = prediction.jackknife(0.0, task, others, level)
-            if low is not None and high is not None:
-                hits.append(error <= high + 1e-9)
-    return float(np.mean(hits)) if hits else None
 
 
 def lines(advice: Mapping[str, Any], name: str) -> Iterator[str]:
     """The advice as text."""
     warmup, record = advice["warmup"], advice["record"]
     if warmup is None:
-        yield f"{name}: cannot say: {advice['note']}"
+        yield f"{name}: cannot say how much warmup this model needs: {advice['note']}"
         return
     tokens = "" if warmup["tokens"] is None else f", {warmup['tokens']:,} tokens"
-    amount = f"{warmup['steps']} of {advice['steps']} steps ({_percent(warmup['fraction'])}{tokens})"
+    amount = f"{warmup['steps']} of {advice['steps']} steps ({percent(warmup['fraction'])} of training{tokens})"
     if advice["verdict"] == "predicted":
         yield f"{name}: warm up over {amount}"
-        yield f"  read off {advice['diagnostic'].replace('_', ' ')} after {advice['budget']} steps without warmup"
+        what = advice["diagnostic"].replace("_", " ")
+        yield f"  why: read off the {what} of the first {advice['budget']} steps without warmup"
     else:
-        yield f"{name}: cannot say how much this model needs: {advice['note']}"
-        yield f"  take {amount}, the warmup that cost least over all lineages of the reference"
-    if warmup["low"] is None:
-        yield f"  no interval: {len(advice['reference']['lineages'])} lineages are too few for {warmup['level']:.0%}"
-    else:
-        held = "" if warmup["coverage"] is None else f" (held for {warmup['coverage']:.0%} of cells left out)"
-        yield (
-            f"  the best warmup of {warmup['level']:.0%} of models like those lies between "
-            f"{_percent(warmup['low'])} and {_percent(warmup['high'])}{held}"
-        )
+        yield f"{name}: cannot say how much warmup this model needs"
+        yield f"  why: {advice['note']}"
+        yield f"  meanwhile take {amount}: one warmup for all, the cheapest over the reference"
     if record is not None:
         yield (
-            f"  choosing so cost {_percent(record['regret'])} of the loss on lineages left out, at most "
-            f"{_percent(record['worst'])}; seed noise alone would show {_percent(record['noise'])}"
+            f"  what choosing so cost: {percent(record['regret'])} of the loss on average, {percent(record['worst'])} "
+            f"in the worst of {record['lineages']} lineages, each left out in turn (noise between seeds alone would "
+            f"look like {percent(record['noise'])})"
         )
-    known = advice["reference"]
-    yield (
-        f"  reference: {known['runs']} runs of {len(known['lineages'])} lineages, scale {known['scale']}, "
-        f"{_listed(known['steps'])} steps, {known['seeds']} seeds"
-    )
-    yield from (f"  what would change this: {one}" for one in advice["would_change_it"])
+    if warmup["low"] is None:
+        count = len(advice["reference"]["lineages"])
+        yield f"  where the best warmup lies: no interval, {count} lineages are too few for {percent(warmup['level'])}"
+    else:
+        tried = warmup["coverage"]
+        held = f"; tried on cells left out, it held in {tried['held']} of {tried['cells']}" if tried else ""
+        anything = " (that is: anywhere)" if warmup["low"] <= 0 and warmup["high"] >= 1 else ""
+        yield (
+            f"  where the best warmup lies: between {percent(warmup['low'])} and {percent(warmup['high'])} of "
+            f"training{anything} for {percent(warmup['level'])} of lineages like those{held}"
+        )
+    yield f"  rests on {rests_on(advice['reference'])}"
+    yield from (f"  to know more: {one}" for one in advice["would_change_it"])
 
 
 def _better_than_constant(board: polars.DataFrame, predictor: str) -> bool:
     """Whether a new lineage, too, would be served better than by one warmup for all (upper t limit below zero)."""
-    row = board.filter(axis="architecture", predictor=predictor).row(0, named=True)
+    row = board.filter(axis=AXIS, predictor=predictor).row(0, named=True)
     limit = row["versus_constant_new_high"]
     return limit is not None and limit < 0
 
@@ -136,17 +131,13 @@ def _constant(row: Mapping[str, Any]) -> float | None:
     return float(known[0]) if known else None
 
 
-def _scores(reference: Reference, predictor: str, row: Mapping[str, Any]) -> polars.DataFrame:
-    return reference.tables["held_out"].filter(axis="architecture", predictor=predictor, recipe=row["recipe"])
-
-
-def _record(board: polars.DataFrame, predictor: str, scores: polars.DataFrame) -> dict[str, Any] | None:
+def _record(board: polars.DataFrame, rule: Predictor, scores: polars.DataFrame) -> dict[str, Any] | None:
     if scores.is_empty():
         return None
-    row = board.filter(axis="architecture", predictor=predictor).row(0, named=True)
+    row = board.filter(axis=AXIS, predictor=rule.name).row(0, named=True)
     worst = scores.group_by("lineage").agg(polars.col("regret").mean())["regret"].max()
     return {
-        "predictor": predictor,
+        "predictor": rule.name,
         "lineages": row["architectures"],
         "regret": row["regret"],
         "regret_new_low": row["regret_new_low"],
@@ -166,7 +157,7 @@ def _outside(reference: Reference, planned: Mapping[str, Any], recipe: str) -> I
     ):
         low, high = min(tried) / FAR, max(tried) * FAR
         if not low <= planned[name] <= high:
-            yield f"{word} {planned[name]:g}, where the reference tried {_listed(tried)}"
+            yield f"{word} {planned[name]:g}, where the reference tried {listed(tried)}"
     trained = known["recipes"][recipe]
     if planned["optimizer"].lower() != trained["optimizer"]:
         yield f"optimizer {planned['optimizer']}, where the reference tried {trained['optimizer']}"
@@ -176,27 +167,22 @@ def _outside(reference: Reference, planned: Mapping[str, Any], recipe: str) -> I
 
 def _why_not(row: Mapping[str, Any], shown: bool, narrow: bool, outside: Sequence[str]) -> str:
     if outside:
-        return f"the plan lies outside the reference: {'; '.join(outside)}"
+        return f"the plan lies outside what the reference tried: {'; '.join(outside)}"
     if not shown:
-        return "no diagnostic was shown to choose better than one warmup for all, on lineages left out"
-    return row["note"] or ("" if narrow else "the interval of what a diagnostic predicts excludes nothing")
+        return (
+            "nothing that the first steps show was shown to choose better, on lineages left out, than one warmup for "
+            "all (each: warmup advise --record)"
+        )
+    return row["note"] or ("" if narrow else "what the first steps predict has an interval that excludes no warmup")
 
 
 def _would_change(reference: Reference, outside: Sequence[str]) -> Iterator[str]:
     if outside:
-        yield "a reference at your steps, rate and optimizer (--reference), or --confirm MINUTES on your own model"
+        yield "--confirm MINUTES sweeps your own model; or a reference at your steps, rate and optimizer (--reference)"
     else:
         count = len(reference.about["lineages"])
-        yield f"more lineages than {count} in the reference (--reference), or --confirm MINUTES on your own model"
+        yield f"--confirm MINUTES sweeps your own model; or a reference of more lineages than {count} (--reference)"
 
 
 def _clipped(position: float, settings: Mapping[str, Any]) -> float:
     return float(np.clip(np.exp(position) - settings["log_offset"], 0.0, 1.0))
-
-
-def _percent(share: float | None) -> str:
-    return "?" if share is None else f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.3g} %"
-
-
-def _listed(values: Sequence[float]) -> str:
-    return " and ".join(f"{value:g}" for value in values)

@@ -22,22 +22,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         answer = VERBS[chosen.verb].answer(chosen)
     except UserError as error:
-        if chosen.json:
-            print(json.dumps({"format": FORMAT, "verb": chosen.verb, "answered": False, "error": str(error)}))
-        else:
-            print(f"error: {error}", file=sys.stderr)
-        return WRONG_INPUT
+        return _wrong(chosen, str(error))
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("warmup"):
             raise
-        print(f"error: {error.name} is not installed; `pip install '.[train]'` in the checkout does", file=sys.stderr)
-        return WRONG_INPUT
+        return _wrong(chosen, f"{error.name} is not installed; `pip install '.[train]'` in the checkout does")
     if chosen.json:
         reply = {"format": FORMAT, "verb": chosen.verb, "answered": answer.said, **answer.data}
         print(json.dumps(reply, indent=1, allow_nan=False))
     else:
         print(answer.text.rstrip("\n"))
     return answer.code
+
+
+def _wrong(chosen: argparse.Namespace, error: str) -> int:
+    """Say in one sentence, in the form that was asked for, why there is no answer."""
+    if chosen.json:
+        print(json.dumps({"format": FORMAT, "verb": chosen.verb, "answered": False, "error": error}))
+    else:
+        print(f"error: {error}", file=sys.stderr)
+    return WRONG_INPUT
 
 
 def _parser() -> argparse.ArgumentParser:

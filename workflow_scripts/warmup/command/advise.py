@@ -30,13 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--reference", type=Path, metavar="FOLDER", help="finished studies to predict from (default: those shipped)")
     add("--confirm", type=float, metavar="MINUTES", help="sweep your own model for as long, and say what that shows")
     add("--seeds", type=int, default=2, help="short runs (default 2)")
+    add("--record", action="store_true", help="only print how choosing did on lineages left out; trains nothing")
     add("--folder", type=Path, default=FOLDER, help=f"where data and runs are kept (default {FOLDER})")
 
 
 def answer(arguments: argparse.Namespace) -> Answer:
     """The advice; cannot say where neither a prediction with a record nor a decided sweep stands behind it."""
-    if (arguments.configuration is None) == (arguments.recorded is None):
-        raise ConfigurationError("advise: give a configuration, or --from a recorded file, and not both")
+    if [arguments.configuration is None, arguments.recorded is None, not arguments.record].count(False) != 1:
+        raise ConfigurationError(
+            "advise: give a configuration, or --from a recorded file, or --record, and one of them"
+        )
+    if arguments.record:
+        return _record(arguments)
     if arguments.recorded is not None:
         return _from_recorded(arguments)
     own, settings = own_settings.read(arguments.configuration)
@@ -48,6 +53,15 @@ def answer(arguments: argparse.Namespace) -> Answer:
     if arguments.confirm is not None:
         return _confirmed(arguments, settings, cell)
     return _predicted(arguments, settings, cell)
+
+
+def _record(arguments: argparse.Namespace) -> Answer:
+    from warmup.advice import reference, say, track_record
+
+    known = reference.read(arguments.reference)
+    data = {"how": "record", "reference": {name: known.about[name] for name in say.SHOWN}}
+    data |= {"level": known.settings["interval_level"], "confidence": known.settings["confidence"]}
+    return Answer("\n".join(track_record.lines(known)), data | {"rules": track_record.rules(known)})
 
 
 def _one_of(own: dict[str, Any], settings: dict[str, Any], section: str, name: str | None, default: str | None) -> str:
