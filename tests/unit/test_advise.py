@@ -191,7 +191,7 @@ def test_advice_from_a_recorded_loop_and_its_json(tmp_path: Path, capsys: pytest
             "nowhere: there is no provenance.json; in a checkout `make",
         ),
         (["mine.yaml", "--confirm", "0"], "--confirm: 0 minutes are no time"),
-        (["mine.yaml", "--task", "none"], "--task: 'none' is not there; there are language, images, series"),
+        (["mine.yaml", "--task", "none"], "--task: 'none' is not there; there are language,"),
     ],
 )
 def test_wrong_input_is_one_sentence(
