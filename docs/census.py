@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,7 +39,9 @@ from warmup.training import model_checks  # noqa: E402
 PAGE = DOCS / "model_types.md"
 WIDTH, DEPTH, SIDE = 64, 2, 32
 SECONDS, BYTES = 120, 8 << 30
-"""Limits of one type: time, and address space."""
+"""Limits of one type: processor time, whatever else the machine does, and address space."""
+WAIT = 10 * SECONDS
+"""Of time by the clock: what neither computes nor ends is given up."""
 SIZES = {"batch_size": 2, "validation_examples": 2}
 
 WORKS, PARTLY, CANNOT, NOT_MEANT = "works", "works without some probe", "cannot", "not meant for it"
@@ -138,6 +141,7 @@ def clause(error: Exception) -> str:
 
 def _work(model_type: str, images: bool, answer: Any) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     logging.getLogger("warmup").propagate = False
@@ -157,9 +161,11 @@ def results(types: Iterable[str], images: bool = False) -> Iterator[tuple[str, s
         process.start()
         there.close()
         try:
-            found = here.recv() if here.poll(SECONDS) else (CANNOT, f"not done after {SECONDS} s")
+            found = here.recv() if here.poll(WAIT) else (CANNOT, f"not done after {WAIT} s")
         except EOFError:
-            found = (CANNOT, "its process died, as of too little memory")
+            process.join()
+            in_time = process.exitcode not in (-signal.SIGXCPU, -signal.SIGKILL)
+            found = (CANNOT, "its process died" if in_time else f"out of memory or of its {SECONDS} s of a processor")
         process.kill()
         process.join()
         yield (model_type, *found)

@@ -55,6 +55,8 @@ def small_settings(model_type: str, width: int, depth: int) -> dict[str, Any]:
     width_key, depth_key = _first(default, WIDTH_KEYS), _first(default, DEPTH_KEYS)
     patterns = dict(_patterns(default, default.get(depth_key or "")))
     if width_key is None or (depth_key is None and not patterns):
+        if any("embed" in key or "hidden" in key for key, value in default.items() if isinstance(value, list)):
+            raise _by_stage(model_type)
         raise ConfigurationError(f"model_type: the configuration of {model_type} has no width or no number of layers")
     kinds = max((len(_kinds(pattern)) for pattern in patterns.values()), default=1)
     depth = max(depth, kinds)
@@ -75,9 +77,7 @@ def small_settings(model_type: str, width: int, depth: int) -> dict[str, Any]:
 def _stages(model_type: str, default: Mapping[str, Any], width: int, depth: int) -> dict[str, Any]:
     """Settings of a type whose layers come in stages, each twice as wide as the last: two stages, up to `width`."""
     if not all(isinstance(default.get(key), kind) for key, kind in (("embed_dim", int), ("num_heads", list))):
-        raise ConfigurationError(
-            f"model_type: sizes of {model_type} are given stage by stage in a way that is not derived here"
-        )
+        raise _by_stage(model_type)
     heads = [max(1, size // HEAD_SIZE) for size in (width // 2, width)]
     settings: dict[str, Any] = {"embed_dim": width // 2, "num_heads": heads}
     settings["depths"] = [depth - depth // 2, max(1, depth // 2)]
@@ -86,6 +86,12 @@ def _stages(model_type: str, default: Mapping[str, Any], width: int, depth: int)
     if "pretrained_window_sizes" in default:
         settings["pretrained_window_sizes"] = [0, 0]
     return settings
+
+
+def _by_stage(model_type: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"model_type: {model_type} has a width of its own in each stage and maps for states, which no head here takes"
+    )
 
 
 def _first(default: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
