@@ -51,10 +51,17 @@ $(VENV)/triton/.complete: $(VENV)/.complete
 	    einops==0.8.2 fla-core==0.6.0 triton==3.9.0
 	touch $@
 
+# axe-core's checks of a page's accessibility (axe.min.js 4.12.1), for the test that opens the report; the file alone is
+# used, so that no dependency of the package that carries it is installed
+$(VENV)/axe/.complete: $(VENV)/.complete
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D) \
+	    axe-playwright-python==0.1.8
+	touch $@
+
 # Format, lint, types, every test; the slow ones last: kill drills, a real SLURM with its drills, simulation studies.
 test: test-fast test-slow
 
-test-fast: check $(VENV)/triton/.complete
+test-fast: check $(VENV)/triton/.complete $(VENV)/axe/.complete
 	$(BIN)/pytest -n $(CORES) -m "not slow" --dist loadgroup
 
 test-slow: env

@@ -4,17 +4,18 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dag.studies import CONFIGURATION, Study
+from dag.studies import CONFIGURATION, REPOSITORY, Finished
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
+
+from warmup import report_zip
 
 CATEGORIES = ("Claims", "Cost", "Effect of warmup", "Mechanism", "Prediction", "Setup", "Theory")
 FRAME = ("matplotlib.axis", "patch_", "text_", "legend")
@@ -27,6 +28,14 @@ IN_SENTENCES = {"starts.html": "h1 + p"}
 """Pages that say what they found in sentences where there is nothing to tabulate."""
 PATIENCE = 60
 """Seconds a page may take to draw itself on a busy machine."""
+AXE = REPOSITORY / ".venv/axe/axe_playwright_python/axe.min.js"
+"""The checks of axe-core; the Makefile says which."""
+RUN_AXE = """
+const done = arguments[0];
+axe.run(document, {resultTypes: ["violations"]}).then(found => done(found.violations), error => done(String(error)));
+"""
+SCREENS = {1280: 900, 390: 844}
+"""Widths of a laptop's and a phone's screen, with their heights."""
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +54,16 @@ def browser() -> Iterator[webdriver.Chrome]:
     driver.quit()
 
 
-@pytest.fixture
-def report(study: Study) -> Path:
-    """The unpacked report of the finished study."""
+@pytest.fixture(scope="module")
+def report(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked report of the finished study, as `make` leaves it."""
+    folder = tmp_path_factory.mktemp("reported") / "study"
+    shutil.copytree(finished.folder, folder, symlinks=True)
     command = [sys.executable, "-m", "snakemake", "--configfile", *CONFIGURATION, "--report", "report.zip"]
-    done = subprocess.run(command, cwd=study.folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    with zipfile.ZipFile(study.folder / "report.zip") as archive:
-        archive.extractall(study.folder)
-    return study.folder / "report" / "report.html"
+    report_zip.finish(folder / "report.zip")
+    return folder / "report" / "report.html"
 
 
 def visit(browser: webdriver.Chrome, page: Path) -> None:
@@ -98,3 +108,38 @@ def test_every_figure_is_drawn(report: Path, browser: webdriver.Chrome) -> None:
             expected_conditions.presence_of_element_located((By.CSS_SELECTOR, content)), f"{page.name} is empty"
         )
         assert complaints(browser) == [], page.name
+
+
+def findings(browser: webdriver.Chrome) -> list[str]:
+    """What axe-core finds on the page that is open, where it calls it serious or critical."""
+    browser.execute_script(AXE.read_text())
+    found = browser.execute_async_script(RUN_AXE)
+    assert isinstance(found, list), found
+    return [
+        f"{each['id']} ({each['impact']}): {each['nodes'][0]['html'][:200]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
+def test_axe_finds_nothing_serious_on_the_report_or_any_of_its_pages_on_a_laptop_or_a_phone(
+    report: Path, browser: webdriver.Chrome
+) -> None:
+    assert AXE.is_file(), f"{AXE} is missing: `make test-fast` installs it (make .venv/axe/.complete)"
+    browser.set_script_timeout(PATIENCE)
+    pages = sorted((report.parent / "data").rglob("*.html"))
+    assert len(pages) >= 5
+    try:
+        for width, height in SCREENS.items():
+            screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 640}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+            for page in (report, *pages):
+                visit(browser, page)
+                content = "h1.title" if page == report else IN_SENTENCES.get(page.name, CONTENT)
+                WebDriverWait(browser, PATIENCE).until(
+                    expected_conditions.presence_of_element_located((By.CSS_SELECTOR, content)), f"{page.name} is empty"
+                )
+                assert browser.execute_script("return window.innerWidth") == width, f"{page.name} is wider than {width}"
+                assert findings(browser) == [], f"{page.name} at {width} pixels"
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

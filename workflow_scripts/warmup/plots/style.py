@@ -121,6 +121,10 @@ _PAGE = """<main><h1>{title}</h1><div id="wide" role="region" tabindex="0" aria-
   <script>
     new MutationObserver(function () {{
       document.querySelectorAll("summary").forEach(function (menu) {{ menu.ariaLabel = "Save or view this drawing" }});
+      // A mark with nothing to draw has no name, and needs none.
+      document.querySelectorAll("g[role=graphics-symbol]").forEach(function (mark) {{
+        mark.ariaHidden = mark.childElementCount ? null : "true";
+      }});
     }}).observe(document.getElementById("vis"), {{ childList: true, subtree: true }});
   </script>"""
 
