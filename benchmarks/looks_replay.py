@@ -122,21 +122,29 @@ def planted(name: str, truths: Sequence[Truth], settings: dict[str, Any], studie
 
 
 def shares(pairs: Iterable[tuple[Answer, Answer]]) -> str:
-    """In words: contradictions, shares of the fixed design's verdicts that the other keeps, share of runs used."""
+    """In words: contradictions, which of the fixed design's verdicts the other keeps and why not, share of runs used.
+
+    A verdict is one on no warmup, or that some warmup is shown to lie within the margin; a cell is decided by both.
+    """
     known = list(pairs)
-    judged = [(one, other) for one, other in known if one.judges_reference]
-    shown = [(one, other) for one, other in known if one.within]
-    kept_judged = sum(other.reference == one.reference for one, other in judged)
-    kept_shown = sum(bool(other.within) for _, other in shown)
+    judged = [(other, other.reference == one.reference) for one, other in known if one.judges_reference]
+    shown = [(other, bool(other.within)) for one, other in known if one.within]
+    decided = [(other, other.end == looks.DECIDED) for one, other in known if one.end == looks.DECIDED]
+    lost = [other.end for other, kept in judged + shown if not kept]
     new = sum(other.judges_reference and not one.judges_reference for one, other in known)
     new += sum(bool(other.within) and not one.within for one, other in known)
     runs = sum(other.runs for _, other in known) / sum(one.runs for one, _ in known)
-    verdicts = len(judged) + len(shown)
     return (
-        f"{sum(one.contradicts(other) for one, other in known)} contradictions; kept {kept_judged} of {len(judged)} "
-        f"verdicts on no warmup, {kept_shown} of {len(shown)} with a warmup shown, together "
-        f"{(kept_judged + kept_shown) / max(verdicts, 1):.3f}; {new} that the fixed design has not; runs {runs:.2f}"
+        f"{sum(one.contradicts(other) for one, other in known)} contradictions; kept {_kept(judged)} on no warmup, "
+        f"{_kept(shown)} with a warmup shown, {_kept(judged + shown)} of both, {_kept(decided)} decided cells; lost "
+        f"{lost.count(looks.FUTILE)} as futile, {lost.count(looks.AT_THE_CAP)} at the last look, "
+        f"{lost.count(looks.GOES_ON)} for want of budget; {new} new; runs {runs:.2f}"
     )
+
+
+def _kept(verdicts: Sequence[tuple[Answer, bool]]) -> str:
+    kept = sum(each for _, each in verdicts)
+    return f"{kept} of {len(verdicts)} ({kept / max(len(verdicts), 1):.2f})"
 
 
 def _rates(said: Sequence[Answer], regrets: dict[float, float], reference: float) -> str:
