@@ -120,15 +120,12 @@ def test_the_answer_tells_states_and_data_apart() -> None:
         "Going on from another run at the peak rate, another warmup helps in 8, harms in 4, makes a difference below "
         "the margin in 0, and in 0 it cannot be said (12 contrasts, n = 5 seeds)."
     )
-    assert others[0].startswith(
-        "On the same data, with the optimiser's state kept, another warmup: Net on Text harms (+0.1"
-    )
+    state = "with the optimiser's state"
+    assert others[0].startswith(f"On the same data, {state} kept, does another warmup help? Net on Text: harms (+0.1")
     assert others[3].startswith(
-        "On shifted data, with the optimiser's state kept, another warmup: Net on Backward harms"
+        f"On shifted data, {state} kept, does another warmup help? Net on Backward: harms (+0.0"
     )
-    assert others[-2].startswith(
-        "With the optimiser's state lost and no other warmup, against all kept: Net on Text costs"
-    )
+    assert others[-2].startswith(f"What does it cost to go on {state} lost? Net on Text: costs (+0.3")
     assert others[-2].endswith(
         "Another warmup makes up for it in 4 and does not in 0 of 4, and in 0 it cannot be said."
     )

@@ -73,11 +73,11 @@ def _by_state(table: polars.DataFrame, words: Words) -> Iterator[str]:
             part = rewarmed.filter(shifted=shifted, optimizer=state)
             if not part.is_empty():
                 cells = "; ".join(_cell(row, words) for row in part.iter_rows(named=True))
-                yield f"On {data}, with {said}, another warmup: {cells}."
+                yield f"On {data}, with {said}, does another warmup help? {cells}."
 
 
 def _of_loss(table: polars.DataFrame, words: Words) -> Iterator[str]:
-    """What losing state costs without another warmup, and whether one makes up for it."""
+    """What losing state costs without another warmup (table: loss), and whether one makes up for it."""
     for state, said in STATES.items():
         lost = table.filter(kind="loss", optimizer=state)
         if lost.is_empty():
@@ -87,14 +87,14 @@ def _of_loss(table: polars.DataFrame, words: Words) -> Iterator[str]:
         made, not_made = (again.filter(verdict=verdict).height for verdict in ("made up for", "not made up for"))
         rest = f", and in {again.height - made - not_made} it cannot be said"
         recovered = f" Another warmup makes up for it in {made} and does not in {not_made} of {again.height}{rest}."
-        yield f"With {said} and no other warmup, against all kept: {cells}.{recovered if again.height else ''}"
+        yield f"What does it cost to go on with {said}? {cells}.{recovered if again.height else ''}"
 
 
 def _cell(row: Row, words: Words) -> str:
-    """ "GPT-2 on text helps (-0.01, -0.02 to -0.005)"."""
+    """ "GPT-2 on text: helps (-0.01, -0.02 to -0.005)"."""
     limits = f" ({_limits(row)})" if row["low"] is not None else f" ({reason(row['note'])})"
     verdict = {"no matter": "below the margin"}.get(row["verdict"], row["verdict"])
-    return f"{place(row, words)} {verdict}{limits}"
+    return f"{place(row, words)}: {verdict}{limits}"
 
 
 def _where(row: Row, words: Words) -> str:
