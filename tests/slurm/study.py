@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,8 @@ AXES = ("architecture", "task", "recipe", "warmup", "seed")
 RUN = "results/tiny/runs/architecture=gpt2/task=series/recipe=adamw/warmup={warmup}/seed=0/summary.json"
 TWO_RUNS = (RUN.format(warmup="0"), RUN.format(warmup="0.25"))
 """What a drill trains."""
+RESULTS = ("log.parquet", "evaluation.parquet", "attention.parquet", "summary.json")
+"""Files of a run that are the same bytes whatever disturbed it."""
 PATIENCE = 600  # seconds for anything awaited: a loaded machine is no failure
 
 LINE = re.compile(r"^(\d\d):(\d\d):(\d\d) (.*)$")
@@ -103,13 +106,21 @@ def _before(early: int, late: int) -> bool:
 
 
 class Study:
-    """A study of `CONFIGURATION` in `folder`, run through a SLURM profile on `cluster`."""
+    """A study in `folder`, run through a SLURM profile on `cluster`; `configuration`: its files, later ones on top."""
 
-    def __init__(self, cluster: Cluster, folder: Path, profile: str, targets: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        folder: Path,
+        profile: str,
+        targets: tuple[str, ...],
+        configuration: tuple[str, ...] = CONFIGURATION,
+    ) -> None:
         self.cluster = cluster
         self.folder = folder
         self.profile = profile
         self.targets = targets
+        self.configuration = configuration
         self._started: list[subprocess.Popen[bytes]] = []
         if not folder.exists():
             shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
@@ -119,7 +130,7 @@ class Study:
         shutil.copytree(
             self.folder, folder, ignore=shutil.ignore_patterns("runs", "checkpoints", "slurm_logs", "locks")
         )
-        return Study(self.cluster, folder, profile, targets)
+        return Study(self.cluster, folder, profile, targets, self.configuration)
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Snakemake in the background, output to snakemake.out."""
@@ -165,7 +176,7 @@ class Study:
         return [
             str(Path(sys.executable).with_name("snakemake")),
             f"--profile=profiles/{self.profile}",
-            "--configfile", *CONFIGURATION,
+            "--configfile", *self.configuration,
             "--set-resources=train:gpu=1",
             "--slurm-status-command=squeue",
             "--slurm-init-seconds-before-status-checks=1",
@@ -240,6 +251,15 @@ class Study:
             ]
             for run, content in self.files("resources.json").items()
         }
+
+    def assert_each_run_trained_once(self) -> None:
+        """Every run was trained from its first step to its last by one job at a time, each going on where the last one
+        stopped, by the runs' own accounts."""
+        for run, sessions in self.sessions().items():
+            assert sessions[0].first == 0, (run, sessions)
+            for before, after in pairwise(sessions):
+                assert after.first == before.last, f"{run} did not go on where it stopped: {sessions}"
+                assert after.began >= before.ended, f"{run} was trained by two jobs at once: {sessions}"
 
     def pieces(self) -> dict[str, list[Piece]]:
         """{run folder: what its jobs did, in the order in which they did it}, read from the jobs' own logs."""

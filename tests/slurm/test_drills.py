@@ -8,13 +8,11 @@ from itertools import combinations, pairwise
 import pytest
 
 from slurm.cluster import Cluster, wait_for
-from slurm.study import PATIENCE, Study, overlap
+from slurm.study import PATIENCE, RESULTS, Study, overlap
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the first test waits for the undisturbed study too
 
 Drill = Callable[[str], Study]
-
-RESULTS = ("log.parquet", "evaluation.parquet", "attention.parquet", "summary.json")
 
 
 def assert_as_undisturbed(study: Study, undisturbed: Study) -> None:
@@ -24,11 +22,7 @@ def assert_as_undisturbed(study: Study, undisturbed: Study) -> None:
         assert len(found) == 2
         for run, content in found.items():
             assert content == expected[run], f"{name} of {run} differs from the undisturbed study's\n{study.report()}"
-    for run, sessions in study.sessions().items():
-        assert sessions[0].first == 0, (run, sessions)
-        for before, after in pairwise(sessions):
-            assert after.first == before.last, f"{run} did not go on where it stopped: {sessions}"
-            assert after.began >= before.ended, f"{run} was trained by two jobs at once: {sessions}"
+    study.assert_each_run_trained_once()
     for run, pieces in study.pieces().items():
         assert [piece.finished for piece in pieces] == [False] * (len(pieces) - 1) + [True], (run, pieces)
         for before, after in pairwise(pieces):
