@@ -10,10 +10,12 @@ from types import SimpleNamespace
 
 import jsonschema
 import pytest
+import yaml
 
 from warmup import shipped
 from warmup.command import answer
 from warmup.command.__main__ import main
+from warmup.config import configuration, grid
 from warmup.errors import EnvironmentProblemError
 from warmup.job import refuse_other_package
 from warmup.provenance import closure
@@ -185,6 +187,19 @@ def test_an_editable_install_hides_no_other_checkouts_package(checkout: Path, tm
         [own.with_name("warmup"), "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert "entry" in listed.stdout
+
+
+@pytest.mark.parametrize("model_type", ["qwen3_next", "gemma3_text"])  # known to config.yaml as a variant, and not
+def test_an_entry_pasted_into_a_file_of_ones_own_is_swept_beside_the_study(
+    model_type: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["entry", model_type]) == 0
+    pasted = yaml.safe_load(capsys.readouterr().out)
+    (name,) = pasted["architectures"]
+    study = yaml.safe_load((shipped.STUDY / "config.yaml").read_text())
+    settings = configuration.effective(configuration.merge(study, pasted))
+    assert settings["architectures"][name]["settings"] == pasted["architectures"][name]["settings"]
+    assert {run.architecture for run in grid.runs(settings)} == {"gpt2", "mamba", "jamba", "rwkv", name}
 
 
 @pytest.mark.parametrize(("model_type", "code"), [("llama", 0), ("bert", 3), ("lama", 2)])

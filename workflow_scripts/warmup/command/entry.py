@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from warmup import shipped
 from warmup.command.answer import Answer
 from warmup.errors import ConfigurationError, UserError
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model_type", help="transformers' name, such as llama, mamba2, qwen3_next")
     parser.add_argument("--width", type=int, default=64, help="channels (default 64)")
     parser.add_argument("--depth", type=int, default=2, help="layers, at least one of each kind (default 2)")
-    parser.add_argument("--name", help="name of the entry (default: the model type)")
+    parser.add_argument("--name", help="name of the entry (default: the model type, and the size if it is taken)")
     parser.add_argument("--role", choices=["study", "predict"], default="study", help="swept, or predicted only")
 
 
@@ -40,7 +41,7 @@ def answer(arguments: argparse.Namespace) -> Answer:
                 f"--{key}: {getattr(arguments, key)} is no number of channels or layers; give 1 up"
             )
     logging.set_verbosity_error()
-    name = arguments.name or arguments.model_type.replace("-", "_")
+    name = arguments.name or free_name(arguments.model_type, arguments.width, arguments.depth)
     settings = small_settings(arguments.model_type, arguments.width, arguments.depth)
     entry = {"label": name, "model_type": arguments.model_type, "settings": settings}
     if arguments.role == "predict":
@@ -54,6 +55,14 @@ def answer(arguments: argparse.Namespace) -> Answer:
     told = f"{described['parameters']:,} parameters in {described['layers']} layers of width {described['width']}"
     text = f"# {told}, bytes as tokens; a training step passed, and no position sees later ones\n"
     return Answer(text + _yaml(name, entry), {**data, "tried": described, "note": ""})
+
+
+def free_name(model_type: str, width: int, depth: int) -> str:
+    """A name that no entry of config.yaml has: settings of the same name would be laid over its own, its role kept."""
+    name = model_type.replace("-", "_")
+    study = yaml.safe_load((shipped.STUDY / "config.yaml").read_text())
+    taken = {known for part in (study, *study["scales"].values()) for known in part.get("architectures", {})}
+    return f"{name}_{width}x{depth}" if name in taken else name
 
 
 def tried(architecture: dict[str, Any]) -> dict[str, Any]:
