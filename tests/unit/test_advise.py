@@ -15,7 +15,7 @@ import yaml
 from known_truth import trained_tables as synthetic
 
 from warmup import files
-from warmup.advice import coverage, recorded, reference, say, short_runs
+from warmup.advice import coverage, recorded, reference, say, short_runs, words
 from warmup.command import answer
 from warmup.command.__main__ import main
 from warmup.config import configuration, grid
@@ -128,8 +128,14 @@ def test_the_record_says_which_rules_were_shown_and_how_often_intervals_held(
         assert tried["cells"] == rule["cells"] == 32 and tried["held"] <= 32 and tried["lineages"] == 16
         assert tried["lineages_held"] >= 10, "80 % of 16 lineages are promised; 10 or fewer have a chance of 0.08"
     assert main(["advise", "--record", "--reference", place]) == 0
-    said = capsys.readouterr().out.splitlines()[-1]
-    assert said.startswith("shown to cost less") and ("early spike after 100 steps" in said) == informative
+    *_, rests, alone = capsys.readouterr().out.splitlines()
+    assert ("it is shown to cost less" in rests) == informative
+    assert ("early spike" in alone) == informative
+
+
+def test_rounding_excludes_no_warmup() -> None:
+    assert not words.excludes(1.7e-18, 1.0)
+    assert words.excludes(0.0, 0.99) and words.excludes(0.001, 1.0)
 
 
 def written(known: reference.Reference, folder: Path) -> str:

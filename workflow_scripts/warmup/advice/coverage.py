@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars
 
+from warmup.advice.words import excludes
 from warmup.statistics.base import outcomes
 from warmup.statistics.prediction import prediction, predictors
 from warmup.statistics.prediction.maps import Curve
@@ -62,7 +63,7 @@ def _tried(curve: Curve, position: float, scores: polars.DataFrame, settings: Ma
         "high": ends[1],
         "optimum": float(curve.warmups[curve.best]),
         "held": None if high is None else _error(curve, position) <= high - position + 1e-9,
-        "excludes": None if ends[0] is None or ends[1] is None else ends[0] > 0 or ends[1] < 1,
+        "excludes": None if ends[0] is None or ends[1] is None else excludes(ends[0], ends[1]),
     }
 
 

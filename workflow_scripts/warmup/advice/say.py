@@ -12,7 +12,7 @@ import polars
 
 from warmup.advice.reference import PREDICTS_FROM, Reference
 from warmup.advice.track_record import held
-from warmup.advice.words import listed, percent, rests_on
+from warmup.advice.words import excludes, listed, percent, rests_on
 from warmup.statistics.base.intervals import CANNOT_SAY
 from warmup.statistics.prediction import prediction
 from warmup.statistics.prediction.prediction import AXIS
@@ -49,7 +49,7 @@ def advise(
     if row["verdict"] == CANNOT_SAY or constant is None:
         return found | {"verdict": CANNOT_SAY, "note": row["note"] or "no constant", "warmup": None, "record": None}
     shown = row["diagnostic"] != BEST_CONSTANT.name and _better_than_constant(board, row["record"]["predictor"])
-    narrow = row["low"] is not None and not (row["low"] <= 0 and row["high"] >= 1)
+    narrow = row["low"] is not None and excludes(row["low"], row["high"])
     said = shown and narrow and not outside
     rule = SELECTED if said else BEST_CONSTANT
     scores = reference.tables["held_out"].filter(axis=AXIS, predictor=rule.name, recipe=row["recipe"])
@@ -108,7 +108,7 @@ def lines(advice: Mapping[str, Any], name: str) -> Iterator[str]:
     else:
         tried = warmup["coverage"]
         held = f"; tried on cells left out, it held in {tried['held']} of {tried['cells']}" if tried else ""
-        anything = " (that is: anywhere)" if warmup["low"] <= 0 and warmup["high"] >= 1 else ""
+        anything = "" if excludes(warmup["low"], warmup["high"]) else " (that is: anywhere)"
         yield (
             f"  where the best warmup lies: between {percent(warmup['low'])} and {percent(warmup['high'])} of "
             f"training{anything} for {percent(warmup['level'])} of lineages like those{held}"

@@ -75,7 +75,7 @@ def lines(reference: Reference) -> Iterator[str]:
     yield f"  held: cells whose best warmup lay in the {percent(level)} interval made of the other lineages alone"
     yield "  excluding: cells whose interval left out any warmup at all"
     yield ""
-    yield f"{'rule':34}{'cells':>6}{'cost':>8}{'noise':>8}{'less':>9}  {'limits':20}{'held':>10}{'excluding':>11}"
+    yield f"{'rule':38}{'cells':>6}{'cost':>8}{'noise':>8}{'less':>9}  {'limits':20}{'held':>10}{'excluding':>11}"
     last: dict[str, Any] = {}
     for rule in rules(reference):
         if rule == last | {"budget": rule["budget"]}:
@@ -87,12 +87,15 @@ def lines(reference: Reference) -> Iterator[str]:
         tried = rule["coverage"]
         counts = ("-", "-") if tried is None else (f"{tried['held']} of {tried['cells']}", str(tried["excluding"]))
         yield (
-            f"{_name(rule):34}{rule['cells']:>6}{percent(rule['regret']):>8}{percent(rule['noise']):>8}{less:>9}  "
+            f"{_name(rule):38}{rule['cells']:>6}{percent(rule['regret']):>8}{percent(rule['noise']):>8}{less:>9}  "
             f"{limits:20}{counts[0]:>10}{counts[1]:>11}"
         )
     yield ""
-    shown = [_name(rule) for rule in rules(reference) if (rule["versus_constant_high"] or 0) < 0]
-    yield f"shown to cost less than one warmup for all: {listed(shown) or 'none'}"
+    shown = [rule["predictor"] for rule in rules(reference) if (rule["versus_constant_high"] or 0) < 0]
+    is_shown = "is" if SELECTED.name in shown else "is not"
+    yield f"Advice rests on the second rule: it {is_shown} shown to cost less than one warmup for all."
+    alone = [name.replace("_", " ") for name in dict.fromkeys(shown) if name != SELECTED.name]
+    yield f"Shown to, each taken alone: {listed(alone) or 'none'}. With so many tried, some would be by chance."
 
 
 def _name(rule: Mapping[str, Any]) -> str:
@@ -104,4 +107,4 @@ def _name(rule: Mapping[str, Any]) -> str:
 
 
 def _signed(share: float | None) -> str:
-    return "?" if share is None else f"{100 * share:+.2f} %"
+    return "?" if share is None else f"{100 * share + 0.0:+.2f} %"
