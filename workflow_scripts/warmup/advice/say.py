@@ -170,8 +170,8 @@ def _why_not(row: Mapping[str, Any], shown: bool, narrow: bool, outside: Sequenc
         return f"the plan lies outside what the reference tried: {'; '.join(outside)}"
     if not shown:
         return (
-            "nothing that the first steps show was shown to choose better, on lineages left out, than one warmup for "
-            "all (each: warmup advise --record)"
+            "choosing by what the first steps show was not shown to cost less, on lineages left out, than one warmup "
+            "for all (warmup advise --record)"
         )
     return row["note"] or ("" if narrow else "what the first steps predict has an interval that excludes no warmup")
 

@@ -9,7 +9,9 @@ ROUNDING = 1e-6
 
 def percent(share: float | None) -> str:
     """A share, 0 to 1, with two digits."""
-    return "?" if share is None else f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.3g} %"
+    if share is None:
+        return "?"
+    return "0 %" if abs(share) < ROUNDING else f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.3g} %"
 
 
 def listed(values: Sequence[Any]) -> str:
