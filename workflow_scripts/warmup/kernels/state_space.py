@@ -79,7 +79,7 @@ def stand_in(reference: Callable) -> Callable:
         delta = dt if dt_bias is None else dt + dt_bias.to(dt.dtype)
         delta = torch.clamp(functional.softplus(delta) if dt_softplus else delta, *dt_limit)
         dtype = torch.float64 if hidden_states.dtype == torch.float64 else torch.float32
-        return state_space(*(x.to(dtype) for x in (hidden_states, delta, A, B, C)), D)
+        return state_space(*(x.to(dtype) for x in (hidden_states, delta, A, B, C)), D)  # type: ignore[call-arg]
 
     return mamba2_chunk_scan
 
