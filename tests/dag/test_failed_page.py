@@ -12,7 +12,7 @@ SELECTION = {"architectures": ["gpt2", "mamba"], "tasks": ["language"], "recipes
 CHANGED = {"seeds": 2, "studies": {"provenance": {"selections": [SELECTION]}}}
 """One seed more than what is finished: trainings are left to do."""
 
-FAULT = 'raise RuntimeError("a planted fault")'
+FAULT = 'def html(*_):\n    raise RuntimeError("a planted fault")'
 
 
 def run(study: Study, module: str, *options: str) -> subprocess.CompletedProcess[str]:

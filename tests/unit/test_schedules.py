@@ -64,6 +64,12 @@ def test_a_rate_for_each_update_between_the_lower_of_start_and_floor_and_the_top
     assert np.all(rates <= top * (1 + 1e-12)) and np.all(rates >= low * (1 - 1e-12))
 
 
+def test_a_ramp_may_begin_at_a_plateau_that_a_tail_rounds() -> None:
+    recipe = {"schedule": "wsd", "peak_learning_rate": 1.0, "start": 0.7734375, "floor": 0.5}
+    recipe["schedule_options"] = {"plateau": 0.7734375, "decay_fraction": 1.0, "tail": "inverse_time"}
+    assert schedules.learning_rates(recipe, 2, 0)[-1] == pytest.approx(0.5)
+
+
 @given(trainings())
 def test_the_ramp_is_a_straight_line_that_ends_where_the_decay_begins(training: Any) -> None:
     settings, steps, warmup_steps = training

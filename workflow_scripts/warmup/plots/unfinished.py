@@ -73,7 +73,7 @@ def stand_ins(absent: Sequence[Missing], reasons: Sequence[str]) -> dict[Path, s
         form = FORMS.get(file.path.suffix)
         if form is not None:
             own = [reason for reason in reasons if reason.startswith(f"rule {file.rule} ")]
-            why = "; ".join(own or reasons) or "Snakemake was stopped before its turn came"
+            why = "; ".join(own or reasons) or "no log says why; Snakemake may have been stopped before its turn came"
             text = f"This part could not be made: {why}."
             pages[file.path] = form.format(text=text if file.path.suffix == ".rst" else html.escape(text))
     return pages

@@ -47,7 +47,7 @@ def learning_rates(recipe: Mapping[str, Any], steps: int, warmup_steps: int) -> 
     length = steps - warmup_steps
     decay = schedule.shares(np.arange(length + 1, dtype=np.float64), length, warmup_steps, floor, options)
     top = decay[0]
-    if start > top:
+    if start > top and not math.isclose(start, top):  # a tail's first share may be rounded
         raise ConfigurationError(f"start: the ramp begins at {start:g} of the peak, above its end at {top:g}")
     ramp = start + (top - start) * np.arange(1, warmup_steps + 1, dtype=np.float64) / max(warmup_steps, 1)
     return peak * np.concatenate([ramp, decay[1:]])

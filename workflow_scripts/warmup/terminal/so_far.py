@@ -28,7 +28,7 @@ from warmup.statistics.words import needed, needed_shown
 
 def main(arguments: Sequence[str]) -> int:
     """Print what is asked for; 1 if the configuration cannot be read."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(description="Counts of a study so far, and its last answer.")
     options.add_argument("--answer", action="store_true", help="the answer alone")
     options.add_argument("--configfile", nargs="+", default=[], type=Path, help="settings over config.yaml")
     options.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="settings over all files")
