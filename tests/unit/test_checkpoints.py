@@ -44,6 +44,25 @@ def test_the_newest_is_loaded_and_the_one_before_is_kept(store: checkpoints.Stor
     assert files(store) == ["step-00000020.checkpoint", "step-00000030.checkpoint"]
 
 
+def test_a_run_killed_while_its_checkpoints_go_keeps_the_newest(
+    store: checkpoints.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (10, 20):
+        store.save(step, state(step))
+    unlink, gone = Path.unlink, list[str]()
+
+    def killed_after_one(path: Path) -> None:
+        if gone:
+            raise KeyboardInterrupt
+        gone.append(path.name)
+        unlink(path)
+
+    monkeypatch.setattr(Path, "unlink", killed_after_one)
+    with pytest.raises(KeyboardInterrupt):
+        store.remove()
+    assert files(store) == ["step-00000020.checkpoint"]
+
+
 @pytest.mark.parametrize("harm", ["truncate", "alter", "empty", "foreign"])
 def test_a_harmed_checkpoint_is_told_of_and_the_previous_one_used(
     harm: str, store: checkpoints.Store, caplog: pytest.LogCaptureFixture

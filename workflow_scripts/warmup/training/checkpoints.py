@@ -118,7 +118,9 @@ class Store:
         return None
 
     def remove(self) -> None:
-        """Delete the checkpoints of a finished run."""
+        """Delete the checkpoints of a finished run, the newest last: a kill in between loses only older ones."""
+        for path in reversed(self._files()):
+            path.unlink()
         shutil.rmtree(self.folder)
 
     def _files(self) -> list[Path]:
