@@ -1,7 +1,7 @@
 # The commands; see README.md. Every target sets up .venv from the lock file if it is missing or older than the lock.
 PYTHON ?= python3
 SCALE ?= laptop
-# Another study of config.yaml, settings of your own: `make STUDY=modern`, `make CONFIGFILE=mine.yaml`
+# Another study of config.yaml, settings of your own: `make STUDY=modern`, `make CONFIGFILE=mine.yaml`; SCALE counts over the file's
 STUDY ?=
 CONFIGFILE ?=
 SETTINGS := $(if $(CONFIGFILE),--configfile $(CONFIGFILE)) --config scale=$(SCALE) $(if $(STUDY),study=$(STUDY))

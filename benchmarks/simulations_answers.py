@@ -34,8 +34,8 @@ Every number is the share of planted studies (or of their cells) in which what i
 *Old* is commit 87f2430 on the first 400 of the same drawn studies (200 for intervals of predictions), or a dash where
 it said nothing of the kind or was not counted. Seeds are fixed beforehand. In brackets stands the upper 95 % limit; a
 promise counts as kept where that is at most {allowed:g} above the promised rate, and is **bold** where not. Rows of
-power are shares in which a planted truth is found. A few hundred trials cannot show that a promise of 0.05 is kept, so
-that such rows are bold unless next to nothing was wrong; the limits behind `rates` are those of simulations.md.
+power are shares in which a planted truth is found. Critical values of `rates` come from 5,000 draws here, 40,000 in a
+study; the limits behind them are those of simulations.md.
 
 This code, as it was when the rows were counted:
 

@@ -4,7 +4,7 @@ import copy
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,17 @@ def run_settings(tiny_config: dict[str, Any]) -> Callable[..., dict[str, Any]]:
         return {**grid.run_settings(effective, run), "code": {}}
 
     return settings
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch computes with one thread."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,16 +121,25 @@ def recurrence(*parts: Tensor) -> Tensor:
     return torch.stack(outputs, dim=1)
 
 
+def assert_same(
+    chunked: Callable[..., Tensor],
+    recurrence: Callable[..., Tensor],
+    parts: Sequence[Tensor],
+    values: float,
+    gradients: float,
+) -> None:
+    """Both give the same values and the same gradients of all `parts`, within these tolerances."""
+    expected, found = recurrence(*parts), chunked(*parts)
+    weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(found.double(), expected, rtol=values, atol=values)
+    of_both = [torch.autograd.grad((outputs * weights).sum(), parts) for outputs in (found, expected)]
+    for one, other in zip(*of_both, strict=True):
+        torch.testing.assert_close(one, other.float(), rtol=gradients, atol=gradients)
+
+
 @pytest.mark.parametrize("length", [1, 5, 32, 33, 70])
 def test_rwkv7_in_chunks_is_the_recurrence_of_its_paper_and_so_are_its_gradients(length: int) -> None:
-    parts = given(length)
-    weights = torch.randn(2, length, 3, 4, generator=torch.Generator().manual_seed(1))
-    expected = recurrence(*parts)
-    by_recurrence = torch.autograd.grad((expected * weights).sum(), parts)
-    found = wkv7(*parts)
-    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
-    for one, other in zip(torch.autograd.grad((found * weights).sum(), parts), by_recurrence, strict=True):
-        torch.testing.assert_close(one, other.float(), rtol=1e-3, atol=1e-3)
+    assert_same(wkv7, recurrence, given(length), values=1e-4, gradients=1e-3)
 
 
 def gated_inputs(length: int, size: int = 4) -> list[Tensor]:
@@ -159,14 +168,7 @@ def gated_recurrence(*parts: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("length", [1, 5, 32, 33, 70])
 def test_gated_deltanet_in_chunks_is_the_recurrence_of_its_paper_and_so_are_its_gradients(length: int) -> None:
-    parts = gated_inputs(length)
-    weights = torch.randn(2, length, 3, 8, generator=torch.Generator().manual_seed(1))
-    expected = gated_recurrence(*parts)
-    by_recurrence = torch.autograd.grad((expected * weights).sum(), parts)
-    found = gated_delta_rule(*parts)
-    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
-    for one, other in zip(torch.autograd.grad((found * weights).sum(), parts), by_recurrence, strict=True):
-        torch.testing.assert_close(one, other.float(), rtol=1e-4, atol=1e-4)
+    assert_same(gated_delta_rule, gated_recurrence, gated_inputs(length), values=1e-5, gradients=1e-4)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -3,7 +3,7 @@
 import errno
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -19,16 +19,9 @@ from warmup.config import grid
 from warmup.errors import EnvironmentProblemError
 from warmup.training import loop, recording
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 ARCHITECTURES = ["gpt2", "mamba", "jamba", "rwkv"]
 Settings = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def operation(folder: Path, steps: int | None = None) -> loop.Operation:

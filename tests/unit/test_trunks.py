@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from warmup.errors import ConfigurationError, StaleResultError
 from warmup.training import checkpoints, loop
 from warmup.training.checkpoint_folders import LAST, digest
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 Settings = Callable[..., dict[str, Any]]
 TRUNK, BRANCH, WHOLE = 12, 12, 24
 RAMP = 3
@@ -25,14 +26,6 @@ OTHERS: dict[str, dict[str, Any]] = {
     **{name: {} for name in ("gi_adam", "lion", "muon", "radam", "schedule_free")},
 }
 """Optimisers beside AdamW, with the options that they need."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ RESERVED = 0.1
 CALIBRATED_FOR = 0.95
 LEVELS = {(3, 5, 7, 10): 0.009}
 """Error rate of each look by the declared looks, such that all together err in at most (1 - RESERVED) of 5 % of cells:
-`benchmarks/looks.py --calibrate` simulates it. Other looks share the error rate equally, which is always safe."""
+`benchmarks/looks.py --levels` simulates it. Other looks share the error rate equally, which is always safe."""
 
 
 def levels(settings: Mapping[str, Any]) -> list[float]:
