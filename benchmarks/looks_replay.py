@@ -50,8 +50,13 @@ def main() -> None:
     given = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
     settings = configuration.effective({**given, "scale": chosen.scale, "design": "adaptive"})
     found = stored_cells(chosen.runs, settings)
-    level = looks.levels({**settings, "confidence": settings["statistics"]["confidence"]})[0]
-    print(f"{len(found)} cells of {chosen.runs.name}, looks at {settings['looks']['seeds']}, {level:g} a look")
+    for name, spending in (("adaptive", looks.LATE), ("bounded", settings["looks"]["spending"])):
+        rules = {
+            "looks": {**settings["looks"], "spending": spending},
+            "confidence": settings["statistics"]["confidence"],
+        }
+        spent = ", ".join(f"{level:.2g}" for level in looks.levels(rules))
+        print(f"{len(found)} cells of {chosen.runs.name}, {name}: looks at {rules['looks']['seeds']} spend {spent}")
     if chosen.table == "stored":
         stored(found, settings, chosen.orders)
     else:

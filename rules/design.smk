@@ -20,7 +20,10 @@ look_settings = depends(
     *("outcome", "reference", "margins"),
     confidence=SETTINGS["statistics"]["confidence"],
     # not the budget: it decides no verdict
-    looks={key: SETTINGS["looks"][key] for key in ("seeds", "extensions", "futile")},
+    looks={
+        key: SETTINGS["looks"][key]
+        for key in ("seeds", "extensions", "futile", "spending")
+    },
 )
 
 

@@ -14,7 +14,7 @@ from warmup.statistics.base.blocks import Block
 from warmup.statistics.effect import looks
 
 SETTINGS: dict[str, Any] = {
-    "looks": {"seeds": [3, 5, 7, 10], "extensions": [], "futile": 1.5},
+    "looks": {"seeds": [3, 5, 7, 10], "extensions": [], "futile": 1.5, "spending": "late"},
     "confidence": 0.95,
     "reference": 0.0,
     "margin": {"absolute": 1.0},

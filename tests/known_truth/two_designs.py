@@ -2,7 +2,8 @@
 
 In: cells with as many seeds as the last look asks for (`outcomes.Cell`), the settings of a scale. Out: what each design
 says of each cell, `Answer`, through the functions that the rules call: one look at all seeds at the whole error rate
-(fixed), the declared looks (adaptive), and as many of those as the scale's budget of runs grants (bounded).
+(fixed), the declared looks without a bound, which spend late (adaptive), and the scale's own looks, as many as its
+budget of runs grants (bounded).
 """
 
 import dataclasses
@@ -109,6 +110,8 @@ def answers(cells: Sequence[Cell], settings: Mapping[str, Any], draws: int = DRA
     `draws`: simulated null studies behind critical values.
     """
     statistics = settings["statistics"]
+    late = {**settings, "looks": {**settings["looks"], "spending": looks.LATE}}
+    unbounded = {cell_of(cell): _replayed(cell, late, draws) for cell in cells}
     records = {cell_of(cell): _replayed(cell, settings, draws) for cell in cells}
     runs = {cell_of(cell): _runs(cell) for cell in cells}
     granted = _granted(runs, records, settings)
@@ -127,7 +130,7 @@ def answers(cells: Sequence[Cell], settings: Mapping[str, Any], draws: int = DRA
                 len(runs[key]),
             )
         )
-        found["adaptive"].append(_answer(records[key]))
+        found["adaptive"].append(_answer(unbounded[key]))
         found["bounded"].append(_answer(records[key][: granted[key]]))
     return found
 

@@ -104,7 +104,7 @@ def test_the_page_shows_each_warmup_as_what_is_known_of_it(found: dict[str, pola
 
 def test_an_answer_of_looks_follows_the_same_rule_with_seeds_and_stops_of_each_cell() -> None:
     runs = study(seeds=10)
-    settings = statistics() | {"looks": {"seeds": [3, 5, 7, 10], "extensions": [], "futile": 1.5}}
+    settings = statistics() | {"looks": {"seeds": [3, 5, 7, 10], "extensions": [], "futile": 1.5, "spending": "late"}}
     records = []
     for cell in outcomes.cells(runs):
         rules = settings | {"margin": settings["margins"]["default"]}

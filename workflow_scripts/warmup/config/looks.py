@@ -22,7 +22,8 @@ Cell = tuple[str, str, str]
 class Opening(NamedTuple):
     """What is open to a cell: the look (from 1) that comes next, the arms that go on, and the seeds each is to have.
 
-    `projected`: seeds after which the cell would be decided, by the look that opened this; None: nobody can tell.
+    `projected`: seeds after which the cell would have its next verdict, by the look that opened this;
+    None: nobody can tell.
     """
 
     look: int
@@ -143,7 +144,7 @@ def _price(runs: Sequence[Run], opened: Sequence[Opening], following: Opening, b
 
 
 def _to_a_verdict(cell: Cell, last: Opening, following: Opening, budget: "Budget") -> float:
-    """What is still to be paid until the cell is decided, if projections are right; without one, nobody can pay."""
+    """What is still to be paid until the next verdict, if projections are right; without one, nobody can pay."""
     if following.projected is None:
         return math.inf
     seeds = max(following.projected, following.seeds) - last.seeds

@@ -14,6 +14,7 @@ of the means found.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,9 +29,9 @@ from warmup.statistics.base.pairing import FEW_SEEDS, PairedErrors
 
 EXCLUDED, WITHIN, UNDECIDED = "excluded", "within", "undecided"
 
-OPTIMISM = 0.2
-"""Of a limit's half width, by which a projection moves what was found to the side that is easier to decide: about one
-standard error. An estimate that happens to lie on the margin would need seeds without end."""
+OPTIMISM = 0.65
+"""Standard errors by which a projection moves what was found to the side that is easier to decide. An estimate that
+happens to lie on the margin would need seeds without end."""
 
 FARTHEST = 200
 """Seeds beyond which nothing is projected."""
@@ -129,24 +130,37 @@ def judge(block: Block, errors: PairedErrors, margin: float, confidence: float, 
     )
 
 
-def seeds_to_decide(
-    means: Floats, errors: PairedErrors, margin: float, confidence: float, *, demonstrated: bool, reference: int | None
+def seeds_to_next_verdict(
+    means: Floats,
+    errors: PairedErrors,
+    margin: float,
+    confidence: float,
+    *,
+    demonstrated: bool,
+    reference: int | None,
+    later: Sequence[tuple[int, float]] = (),
 ) -> float:
-    """Seeds after which the cell would be decided if the `means` [arms] were the true ones; infinite beyond FARTHEST.
+    """Seeds after which the cell would have its next verdict if the `means` [arms] were true; infinite beyond
+    FARTHEST.
 
-    Decided: some arm is demonstrated (has it been already?), and the arm `reference` is judged (None: it need not be).
-    Half widths fall as the root of the seeds and as Student's t, with the degrees of freedom that the errors have.
+    The next verdict: the arm `reference` is judged, or where it need not be (None), some arm is demonstrated (has it
+    been already?). `later`: (seeds, confidence) of looks to come, in rising order; the last one's confidence holds
+    beyond it. Half widths fall as the root of the seeds and as Student's t, with the degrees of freedom that the errors
+    have.
     """
     n, prior = errors.seeds, PRIOR_FREEDOM if errors.peers else 0.0
     difference, reach = means[:, None] - means[None, :], errors.reach_from(confidence, sides=1)
     possible = np.all(difference <= reach, axis=1)
     rivals = possible[None, :] & ~np.eye(len(means), dtype=bool)
     seeds = np.arange(n, max(n, FARTHEST) + 1)
-    points = special.stdtrit(seeds - 1.0 + prior, 1.0 - (1.0 - confidence) / max(1, len(means) - 1))
-    shrink = (np.sqrt(n / seeds) * points / points[0])[:, None, None]
-    high = np.where(rivals, difference + reach.T * (shrink - OPTIMISM), 0.0).max(axis=2)
-    decided = np.full(len(seeds), True) if demonstrated else (high <= margin).any(axis=1)
+    spent = np.full(len(seeds), 1.0 - confidence)
+    for number, other in later:
+        spent[seeds >= number] = 1.0 - other
+    points = special.stdtrit(seeds - 1.0 + prior, 1.0 - spent / max(1, len(means) - 1))
+    half = reach * (np.sqrt(n / seeds) * points / points[0] - OPTIMISM / points[0])[:, None, None]
+    high = np.where(rivals, difference + half.transpose(0, 2, 1), 0.0).max(axis=2)
     if reference is not None:
-        low = (difference - reach * (shrink - OPTIMISM))[:, reference].max(axis=1)
-        decided &= (low > margin) | (high[:, reference] <= margin)
-    return float(seeds[decided.argmax()]) if decided.any() else math.inf
+        there = ((difference - half)[:, reference].max(axis=1) > margin) | (high[:, reference] <= margin)
+    else:
+        there = (high <= margin).any(axis=1) | demonstrated
+    return float(seeds[there.argmax()]) if there.any() else math.inf

@@ -150,4 +150,4 @@ LOOKS: dict[str, polars.DataType] = {
 
 `n`: seeds that all arms looked at share; `runs`: of the cell so far; `level`: error rate that the look spent;
 `looked_at`, `dropped`, `demonstrated`: warmups; `verdict`: goes on | decided | futile | open at the cap; `projected`:
-seeds after which the cell would be decided if what was found so far were true."""
+seeds after which the cell would have its next verdict if what was found so far were true."""

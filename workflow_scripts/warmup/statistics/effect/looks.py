@@ -8,7 +8,8 @@ lies on disk, and no run of another cell.
     the confidence asked for. What one look has shown holds for the later ones: limits are the tightest so far.
   - Arms that cannot be the best are dropped; the declared arm (no warmup) stays until it is judged.
   - A cell is *decided* when some warmup is demonstrated to lie within the margin and the declared arm is judged;
-    *futile* when the seeds that this would take, projected, exceed `futile` times the cap; *open at the cap* after the
+    *futile* when the seeds that judging it would take (where it is judged: that demonstrating some warmup would),
+    projected over the looks to come and their error rates, exceed `futile` times the cap; *open at the cap* after the
     last look.
   - Extensions, looks added after the declared ones were taken, go on from any cell that is not decided, at error rates
     reserved for them.
@@ -33,19 +34,31 @@ GOES_ON, DECIDED, FUTILE, AT_THE_CAP = "goes on", "decided", "futile", "open at 
 RESERVED = 0.1
 """Share of the error rate kept for extensions; the first takes half of it, each further one half of the rest."""
 
+LATE, EVEN = "late", "even"
+"""How looks spend the error rate: little at first and most at the last one, or alike."""
+
+LATE_POWER = 3
+"""Kim & DeMets 1987: up to a share t of the last look's seeds, t to this power of the error rate is spent. The rates of
+all looks add up to it, so that nothing has to be calibrated."""
+
 CALIBRATED_FOR = 0.95
 LEVELS = {(3, 5, 7, 10): 0.009}
-"""Error rate of each look by the declared looks, such that all together err in at most (1 - RESERVED) of 5 % of cells:
-`benchmarks/looks.py --levels` simulates it. Other looks share the error rate equally, which is always safe."""
+"""Error rate of each look by the declared looks where all spend alike, such that all together err in at most
+(1 - RESERVED) of 5 % of cells: `benchmarks/looks.py --levels` simulates it. Other looks share the rate equally."""
 
 
 def levels(settings: Mapping[str, Any]) -> list[float]:
     """Error rate that each look may spend, declared looks first, then extensions; `settings`: those of `replay`."""
     declared, extensions = settings["looks"]["seeds"], settings["looks"]["extensions"]
     alpha = 1.0 - settings["confidence"]
-    calibrated = LEVELS.get(tuple(declared)) if settings["confidence"] == CALIBRATED_FOR else None
-    each = calibrated or alpha * (1.0 - RESERVED) / len(declared)
-    return [each] * len(declared) + [alpha * RESERVED / 2.0 ** (number + 1) for number in range(len(extensions))]
+    whole = alpha * (1.0 - RESERVED)
+    if settings["looks"]["spending"] == LATE:
+        spent = whole * (np.array([0, *declared]) / declared[-1]) ** LATE_POWER
+        each = np.diff(spent).tolist()
+    else:
+        calibrated = LEVELS.get(tuple(declared)) if settings["confidence"] == CALIBRATED_FOR else None
+        each = [calibrated or whole / len(declared)] * len(declared)
+    return [*each, *(alpha * RESERVED / 2.0 ** (number + 1) for number in range(len(extensions)))]
 
 
 @dataclass
@@ -71,7 +84,7 @@ class Record:
     reference_verdict: str
     verdict: str
     projected: float | None
-    """Seeds after which the cell would be decided, if what was found so far were true; infinite is None."""
+    """Seeds after which the cell would have its next verdict, if what was found so far were true; infinite is None."""
     method: str
     note: str
     opens: dict[str, Any] | None
@@ -92,8 +105,8 @@ def replay(
 ) -> list[Record]:
     """Records of the looks at a cell, up to number `until` (from 1; by default all that it takes).
 
-    `settings`: looks (seeds, extensions, futile), confidence, reference, and `margin`, the task's entry of the section
-    statistics.margins. `draws`: simulated null studies behind critical values.
+    `settings`: looks (seeds, extensions, futile, spending), confidence, reference, and `margin`, the task's entry of
+    the section statistics.margins. `draws`: simulated null studies behind critical values.
     """
     seeds = [*settings["looks"]["seeds"], *settings["looks"]["extensions"]]
     spent, declared = levels(settings), len(settings["looks"]["seeds"])
@@ -101,7 +114,8 @@ def replay(
     found: list[Record] = []
     number = 1
     while True:
-        look = _look(state, block, pilot, settings, number, seeds[number - 1], spent[number - 1], draws)
+        later = [(count, 1.0 - level) for count, level in zip(seeds, spent, strict=True)][number:declared]
+        look = _look(state, block, pilot, settings, number, seeds[number - 1], spent[number - 1], later, draws)
         look.extension = number > declared
         following = _following(look, number, declared, len(seeds))
         if following is not None:
@@ -130,6 +144,7 @@ def _look(
     number: int,
     seeds: int,
     level: float,
+    later: Sequence[tuple[int, float]],
     draws: int,
 ) -> Record:
     """One look: judges the arms still in, tightens what stands in `state`, drops arms from it."""
@@ -143,13 +158,14 @@ def _look(
         delta = margin({"margins": {"default": settings["margin"]}}, "", float(now.complete.mean(axis=0).min()))
         judged = best.judge(now, errors, delta, 1.0 - level, reference)
         _tighten(state, now, judged, delta, comparison_limits(errors.reach(settings["confidence"])))
-        projected = best.seeds_to_decide(
+        projected = best.seeds_to_next_verdict(
             now.complete.mean(axis=0),
             errors,
             delta,
             1.0 - level,
             demonstrated=bool(state.demonstrated),
             reference=now.arms.index(reference) if state.reference_verdict == best.UNDECIDED else None,
+            later=later,
         )
         if state.demonstrated and state.reference_verdict in (best.EXCLUDED, best.WITHIN):
             verdict = DECIDED

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from warmup.statistics.base.intervals import CANNOT_SAY, Floats, holm
 from warmup.statistics.base.outcomes import CELL, SCHEMA, Cell, cells
 from warmup.statistics.base.pairing import PairedErrors, study_errors
-from warmup.statistics.effect.best import UNDECIDED, judge, seeds_to_decide
+from warmup.statistics.effect.best import UNDECIDED, judge, seeds_to_next_verdict
 
 DECIDED, OPEN = "decided", "open"
 """States of a cell of a fixed design; looks have further words for a cell that is open."""
@@ -96,7 +96,7 @@ def _plateau(
         for i, warmup in enumerate(cell.block.arms)
     ]
     open_reference = found.reference == UNDECIDED
-    projected = seeds_to_decide(
+    projected = seeds_to_next_verdict(
         means,
         errors,
         delta,
@@ -178,7 +178,8 @@ PLATEAUS: dict[str, polars.DataType] = {
 `recommended_high` is. `flat`: every warmup tried is demonstrated, so that the best cannot be told. `reference_verdict`:
 excluded (its regret is more than the margin), within (demonstrated), undecided, cannot say. `state`: decided (some
 warmup is demonstrated, the reference is judged), open, or the verdict of the last look; `projected`: seeds after which
-it would be decided if what was found were true, null beyond 200; `still_in`: warmups that further seeds would run."""
+its next verdict would be had if what was found were true, null beyond 200; `still_in`: warmups that further seeds would
+run."""
 
 REGRETS: dict[str, polars.DataType] = {
     **{name: SCHEMA[name] for name in (*CELL, "warmup")},

@@ -89,7 +89,7 @@ def _advice(plateau: Row, arms: polars.DataFrame, steps: int, slope: float | Non
 
 
 def _rest(plateau: Row, seconds: float | None) -> dict[str, Any]:
-    """Seeds, runs and minutes that would decide a cell which is not decided."""
+    """Seeds, runs and minutes that would bring the next verdict on a cell which is not decided."""
     if plateau["state"] == "decided" or plateau["projected"] is None:
         return {}
     seeds = max(1, math.ceil(plateau["projected"] - plateau["n"]))
@@ -204,9 +204,10 @@ def rest(table: polars.DataFrame, words: Words) -> tuple[list[str], list[tuple[s
     said = []
     if known.height:
         total, time = number(int(known["more_runs"].sum()), "training"), lasting(known["more_minutes"].to_list())
+        after = f", {time} one after another" if time else ""
         said.append(
-            "If what was found so far is true, about this much more would decide whether some warmup is as good as the "
-            f"best and whether none is: {total} in all{f', {time} one after another' if time else ''}."
+            "If what was found so far is true, about this much more would decide whether no warmup is as good as the "
+            f"best, or, where that is known, whether some warmup is: {total} in all{after}."
         )
     if beyond:
         said.append(f"More than 200 seeds, or more than can be told yet: {'; '.join(beyond)}.")
