@@ -270,8 +270,8 @@ def test_sides_of_images_are_those_that_the_bill_expects() -> None:
     assert {name: side for name, ((side, _, _), _) in expected_data.IMAGES.items()} == feasibility.SIDES
 
 
-NO_CLAIM = {"claims", "bill", "bill_compared", "rewarming"}
-"""Tables that no claim reads: its own, what a study costs, and one that no source has said anything about yet."""
+NO_CLAIM = {"claims", "bill", "bill_compared"}
+"""Tables that no claim reads: its own, and what a study costs."""
 
 
 def test_claims_may_read_every_other_table_that_a_rule_makes(repository: Path) -> None:

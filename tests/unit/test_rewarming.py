@@ -71,6 +71,13 @@ def test_a_difference_below_the_margin_is_said_to_be_none() -> None:
     assert verdicts(found, "recovered") == {"reset": "made up for", "moments_reset": "made up for"}
 
 
+def test_a_difference_that_leaves_out_zero_and_lies_below_the_margin_is_said_to_be_none_too() -> None:
+    nothing = dict.fromkeys(BRANCHES, 0.0)
+    found = table(study(noise=1e-4, costs=nothing, again=dict.fromkeys(BRANCHES, 0.004))).filter(kind="rewarm")
+    assert (found["low"] > 0).all() and (found["high"] < found["margin"]).all()
+    assert set(found["verdict"]) == {"no matter"}
+
+
 def test_noise_larger_than_the_effect_and_one_seed_cannot_say() -> None:
     noisy = table(study(noise=2.0)).filter(kind="rewarm")
     assert set(noisy["verdict"]) == {"cannot say"} and set(noisy["note"]) == {"the limits allow either"}

@@ -14,7 +14,7 @@ KNOWN = (
     *("spike_ratios", "cell_spike_ratios", "spike_sources", "early_norms", "diagnostics", "correlation"),
     *("held_out", "leaderboard", "predictions", "recipe_arms", "implied_warmup", "matrices"),
     *("norm_curves", "loss_curves", "probe_curves", "entropy_order", "entropy_order_runs"),
-    *("plateau_heights", "plateau_height_differences", "rates", "rate_answers", "attribution"),
+    *("plateau_heights", "plateau_height_differences", "rates", "rate_answers", "attribution", "rewarming"),
     *("unit_curves", "unit_choices", "unit_regrets", "unit_differences", "unit_answers"),
     *("start_parameters", "start_networks", "start_differences", "looks", "answer", "validation_errors"),
     *(

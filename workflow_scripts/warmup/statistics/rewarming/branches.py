@@ -9,9 +9,10 @@ kind:
   recovered  without all of it, but with another warmup         made up for | not made up for
              - with it and without another warmup
 
-"No matter": the difference lies within the practical margin on both sides; "made up for": it costs less than the
-margin. Errors are those of all comparisons (pairing.py): a cell's own scale, its shape shrunk towards the cells of its
-task. Limits of the rows of one kind hold together (Bonferroni); a verdict is what they allow.
+"No matter": the difference lies within the practical margin on both sides, whether or not it leaves out zero; "made up
+for": it costs less than the margin. Errors are those of all comparisons (pairing.py): a cell's own scale, its shape
+shrunk towards the cells of its task. Limits of the rows of one kind hold together (Bonferroni); a verdict is what they
+allow.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -112,9 +113,9 @@ def _judged(
 
 def _signed(below: str, above: str) -> Callable[[float, float, float], str]:
     def judge(low: float, high: float, allowed: float) -> str:
-        if high < 0 or low > 0:
-            return below if high < 0 else above
-        return "no matter" if -allowed < low and high < allowed else CANNOT_SAY
+        if -allowed < low and high < allowed:
+            return "no matter"
+        return below if high < 0 else above if low > 0 else CANNOT_SAY
 
     return judge
 
