@@ -132,7 +132,7 @@ def groups(studies: int, mixed: int) -> list[Group]:
             )
         for index, world in enumerate(worlds.study_worlds(seeds)):
             kind = f"twelve cells, {seeds} seeds"
-            found.append(Group(kind, world.name, CELLS, studies // 2, partial(_study, world, seeds, index)))
+            found.append(Group(kind, world.name, CELLS, studies, partial(_study, world, seeds, index)))
     for name, grid in (("four", worlds.LAPTOP), ("seven", worlds.GRID)):
         found.append(Group("seeds named", f"{name} warmups", CELLS, studies, partial(_named, name, grid)))
     found += [Group("width", f"{seeds} seeds", CELLS, studies // 4, partial(_width, seeds)) for seeds in range(2, 11)]
