@@ -292,6 +292,18 @@ def test_every_shipped_study_has_a_bill(name: str) -> None:
     assert totals.runs == sum(row.runs for row in rows) > 0
 
 
+def test_the_disk_of_runs_that_others_continue_is_that_of_their_last_checkpoints() -> None:
+    chosen = settings("laptop", study="rewarm")
+    trunks = grid.trunk_runs(chosen, grid.runs(chosen))
+    rows, totals = study.reckon({**choices(chosen), "runs": [*map(list, [*grid.runs(chosen), *trunks])]})
+    sizes = {(row.architecture, row.task): row.parameters for row in rows}
+    assert totals.kept_gb == pytest.approx(sum(3 * 4 * sizes[run.architecture, run.task] for run in trunks) / 1e9)
+    assert totals.kept_gb > 0
+    assert "last checkpoints that other runs begin with" in page.disk(totals)[0]
+    _, without = study.reckon(choices(settings("laptop")))
+    assert without.kept_gb == 0 and "begin with" not in page.disk(without)[0]
+
+
 def test_bill_of_the_paper_scale_covers_840_runs() -> None:
     chosen = settings("paper")
     rows, totals = study.reckon(choices(chosen))

@@ -82,6 +82,8 @@ class Totals:
     log_gb: float
     checkpoint_gb: float
     """While `count` runs are under way."""
+    kept_gb: float
+    """Last checkpoints of the runs that others of the bill continue, which stay."""
     data_gb: float
 
 
@@ -146,6 +148,8 @@ def totals(settings: Mapping[str, Any], bill: list[Row]) -> Totals:
     longest = max((row.run_hours for row in bill), default=0.0)
     largest = max((row.checkpoint_gb for row in bill), default=0.0)
     price = where["price_per_hour"]
+    recipes = {row.recipe: settings["recipes"][row.recipe].get("continues") for row in bill}
+    trunks = {trunk["recipe"] for trunk in recipes.values() if trunk}
     return Totals(
         device=where["label"],
         count=count,
@@ -155,6 +159,7 @@ def totals(settings: Mapping[str, Any], bill: list[Row]) -> Totals:
         price=None if price is None else hours * price,
         log_gb=sum(row.log_gb for row in bill),
         checkpoint_gb=largest * min(count, sum(row.runs for row in bill)),
+        kept_gb=sum(row.runs * row.checkpoint_gb / CHECKPOINTS_KEPT for row in bill if row.recipe in trunks),
         data_gb=sum(_data_gb(settings, task) for task in {row.task for row in bill}),
     )
 

@@ -69,8 +69,9 @@ def sentence(totals: Totals) -> str:
 
 def disk(totals: Totals) -> list[str]:
     """Disk in one sentence."""
+    kept = f", last checkpoints that other runs begin with {_gb(totals.kept_gb)}" if totals.kept_gb else ""
     data = f", prepared data {_gb(totals.data_gb)}" if totals.data_gb else ""
-    return [f"disk: logs {_gb(totals.log_gb)}, checkpoints of runs under way {_gb(totals.checkpoint_gb)}{data}"]
+    return [f"disk: logs {_gb(totals.log_gb)}, checkpoints of runs under way {_gb(totals.checkpoint_gb)}{kept}{data}"]
 
 
 def notes(bill: Sequence[Row]) -> list[str]:
