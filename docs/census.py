@@ -23,7 +23,7 @@ sys.path.insert(0, str(DOCS.parent / "workflow_scripts"))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from transformers import AutoConfig, AutoModel  # noqa: E402, F401  (AutoModel: imported once, before the processes part)
+from transformers import AutoConfig, AutoModel  # noqa: E402
 from transformers.models.auto import modeling_auto  # noqa: E402
 
 from warmup import probes  # noqa: E402
@@ -78,6 +78,8 @@ def examine(model_type: str, images: bool) -> tuple[str, str]:
     handler.emit = lambda record: told.append(str(record.args[0])) if "not probed" in record.msg else None  # type: ignore
     logging.getLogger("warmup").addHandler(handler)
     try:
+        if images:
+            refuse_statistics_of_batches(model_type)
         entry = {
             "model_type": model_type,
             "input": "pixels" if images else "embeddings",
@@ -103,6 +105,13 @@ def examine(model_type: str, images: bool) -> tuple[str, str]:
         return CANNOT, clause(error)
     missing = sorted(set(told))
     return (PARTLY, ", ".join(missing)) if missing else (WORKS, "")
+
+
+def refuse_statistics_of_batches(model_type: str) -> None:
+    """As before a training, by the type's own settings: small ones that it does not take are no better reason."""
+    with torch.device("meta"):
+        network = AutoModel.from_config(AutoConfig.for_model(model_type))
+    model_checks.refuse_running_statistics(network, {"model_type": model_type})
 
 
 def probe(network: model.Model, task: Any) -> None:
@@ -203,8 +212,9 @@ def written(images: bool) -> dict[str, tuple[str, str]]:
 
 
 def main() -> None:
-    tables: list[dict[str, tuple[str, str]]] = []
-    for types, images in ((text_types(), False), (image_types(), True)):
+    """All types, or with `images` as argument those alone; then the page keeps what it says of text."""
+    tables = [written(images=False)] if sys.argv[1:] == ["images"] else []
+    for types, images in ((text_types(), False), (image_types(), True))[len(tables) :]:
         tables.append({})
         for model_type, result, why in results(types, images):
             tables[-1][model_type] = (result, why)

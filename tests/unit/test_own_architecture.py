@@ -290,6 +290,10 @@ WRONG_WHEN_CHECKED = {
         "(inputs_embeds)\n", "(inputs_embeds + inputs_embeds.mean(1, True))\n",
         "source: Net (net.py) lets a position see later ones",
     ),
+    "statistics of batches": (
+        "nn.Linear(width, width)", "nn.BatchNorm1d(12)",
+        "source: Net (net.py) normalises by statistics of its batches (BatchNorm1d)",
+    ),
     "unknown part": (
         '"feed_forward"', '"mixing"',
         "source.class: LAYER_GROUPS of Block calls linear 'mixing'; right is one of mixer",

@@ -1,7 +1,7 @@
 """Which layer group a parameter belongs to, inferred from the module tree of any backbone.
 
 Groups: embedding; blockNN.mixer, blockNN.feed_forward, blockNN.norm (blockNN.other for what is none of them);
-between_stages (patch merging of hierarchical backbones); final_norm; head.
+between_stages (what merges, reduces or normalises maps there in hierarchical backbones); final_norm; head.
 """
 
 from collections.abc import Mapping
@@ -24,6 +24,7 @@ FEED_FORWARD = (
     "experts",
     "channel_mix",
     "fc",
+    "pwconv",
 )
 MIXER = (
     "attn",
@@ -39,8 +40,9 @@ MIXER = (
     "token_mixer",
     "conv",
     "operator",
+    "modulation",
 )
-NORM = ("norm", "ln")
+NORM = ("norm", "ln", "grn")
 
 
 def blocks(backbone: nn.Module) -> list[tuple[int, str, nn.Module]]:
@@ -72,12 +74,24 @@ def _group(model: nn.Module, name: str, known: list[tuple[str, int, nn.Module]],
     for prefix, index, block in known:
         if name.startswith(prefix):
             return f"block{index:02d}.{_part(block, name.removeprefix(prefix))}"
-    if any(name.startswith(f"{stage}.") for stage in stages):
-        return "between_stages"
+    for stage in stages:
+        if name.startswith(f"{stage}."):
+            return _beside_blocks(model, stage, name.removeprefix(f"{stage}."))
     path = name.rpartition(".")[0]
     owners = [type(model.get_submodule(path)).__name__.lower(), path.rpartition(".")[2].lower()]
     is_norm = any("norm" in owner or owner.startswith("ln") for owner in owners)
     return "final_norm" if is_norm and "embed" not in path.lower() else "embedding"
+
+
+def _beside_blocks(model: nn.Module, stages: str, name: str) -> str:
+    """Group of a parameter of a list of stages that is in none of their blocks."""
+    number, _, rest = name.partition(".")
+    child = rest.partition(".")[0]
+    if "embed" in f"{stages}.{child}".lower():
+        return "embedding" if number == "0" else "between_stages"
+    inside = model.get_submodule(f"{stages}.{number}").get_submodule(child if "." in rest else "")
+    last = int(number) == len(model.get_submodule(stages)) - 1  # type: ignore[arg-type]
+    return "final_norm" if last and "norm" in type(inside).__name__.lower() else "between_stages"
 
 
 def declared(block: nn.Module) -> Mapping[str, str]:
@@ -91,7 +105,10 @@ def _part(block: nn.Module, name: str) -> str:
     if said is not None:
         return said
     child = name.split(".", 1)[0].lower()
-    kind = type(getattr(block, name.split(".", 1)[0])).__name__.lower()
+    owner = getattr(block, name.split(".", 1)[0])
+    if isinstance(owner, nn.Conv2d):  # over neighbours of a map, or of each position alone
+        return "mixer" if max(owner.kernel_size) > 1 else "feed_forward"
+    kind = type(owner).__name__.lower()
     if "norm" in kind or any(
         child == word or child.startswith(f"{word}_") or word in child.split("_") for word in NORM
     ):
@@ -122,16 +139,27 @@ def _outer_lists(module: nn.Module, prefix: str = "") -> list[str]:
 def _blocks(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
     found: list[tuple[str, nn.Module]] = []
     for path in _outer_lists(module):
-        for number, element in module.get_submodule(path).named_children():
+        elements = list(module.get_submodule(path).named_children())
+        if all("embed" in type(element).__name__.lower() for _, element in elements):  # patches of each stage
+            continue
+        for number, element in elements:
             name = f"{prefix}{path}.{number}"
-            inner = [
-                key
-                for key, child in element.named_children()
-                if isinstance(child, nn.ModuleList) and any(True for _ in child.parameters())
-            ]
-            if inner:
-                for key in inner:
-                    found += [(f"{name}.{key}.{place}", part) for place, part in getattr(element, key).named_children()]
+            held = [key for key, child in element.named_children() if _holds_blocks(child)]
+            if isinstance(element, nn.ModuleList):  # a stage that is nothing but its blocks
+                found += [(f"{name}.{place}", part) for place, part in element.named_children()]
+            elif len(held) == 1:  # a stage; a block may have several attentions and feed-forward layers
+                blocks = element.get_submodule(held[0]).named_children()
+                found += [(f"{name}.{held[0]}.{place}", part) for place, part in blocks]
             else:
                 found.append((name, element))
     return found
+
+
+def _holds_blocks(module: nn.Module) -> bool:
+    """Whether a part of a stage is the list of its blocks: of modules with parts, in a Sequential all of one class."""
+    listed = list(module.children())
+    if isinstance(module, nn.Sequential) and len({type(part) for part in listed}) > 1:
+        return False
+    return isinstance(module, nn.ModuleList | nn.Sequential) and any(
+        any(True for _ in part.children()) and any(True for _ in part.parameters()) for part in listed
+    )

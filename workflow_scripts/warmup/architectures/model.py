@@ -37,19 +37,24 @@ SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
 
 
 class Model(nn.Module):
-    """`input_adapter` -> `backbone` -> `output_adapter`."""
+    """`input_adapter` -> `backbone` -> `output_adapter`; `width`: channels of the states between the last two."""
 
-    def __init__(self, input_adapter: nn.Module, backbone: nn.Module, output_adapter: nn.Module, pixels: bool) -> None:
+    def __init__(
+        self, input_adapter: nn.Module, backbone: nn.Module, output_adapter: nn.Module, width: int, pixels: bool
+    ) -> None:
         super().__init__()
         self.input_adapter = input_adapter
         self.backbone = backbone
         self.output_adapter = output_adapter
-        self.backbone_argument = "pixel_values" if pixels else "inputs_embeds"
+        self.width = width
+        self.pixels = pixels
 
     def forward(self, inputs: Tensor) -> Any:
         """What the task's loss takes."""
-        found = self.backbone(**{self.backbone_argument: self.input_adapter(inputs)})
-        return self.output_adapter(own.states(found))
+        adapted = self.input_adapter(inputs)
+        if self.pixels:
+            return self.output_adapter(own.states_of_images(self.backbone(pixel_values=adapted)))
+        return self.output_adapter(own.states(self.backbone(inputs_embeds=adapted)))
 
 
 def build(architecture: ArchitectureSettings, task: Task, seed: int, device: str = "cpu") -> Model:
@@ -67,11 +72,11 @@ def build(architecture: ArchitectureSettings, task: Task, seed: int, device: str
         tokens = _own_tokens(backbone)
         if task.vocabulary is None and tokens is not None:
             tokens.requires_grad_(False)
-        width = states_width(backbone)
+        width = _states_width(backbone, task.shape if pixels else None)
         inputs, outputs = task.adapters(
             width, tokens if task.vocabulary is not None else None, bool(architecture["tied_head"]), pixels
         )
-        model = Model(inputs, backbone, outputs, pixels)
+        model = Model(inputs, backbone, outputs, width, pixels)
         if "source" in architecture and task.vocabulary is not None:
             own.start_tokens(model)
         start = starts.chosen(architecture)
@@ -101,7 +106,8 @@ def _of_transformers(architecture: ArchitectureSettings, task: Task) -> PreTrain
         raise ConfigurationError(
             f"settings: transformers cannot build this {architecture['model_type']}: {error}"
         ) from error
-    if getattr(backbone, "pooler", None) is not None:
+    pooler = getattr(backbone, "pooler", None)
+    if pooler is not None and not isinstance(pooler, nn.AdaptiveAvgPool2d):  # the mean of maps, asked for or not
         backbone.pooler = None  # unused: states go to the output adapter
     _count_positions_from_zero(backbone)
     return backbone
@@ -195,6 +201,25 @@ def _own_tokens(backbone: nn.Module) -> nn.Embedding | None:
     return embedding if isinstance(embedding, nn.Embedding) else None
 
 
-def states_width(backbone: nn.Module) -> int:
-    """Width of `last_hidden_state`, from a backbone's configuration, or of one that has none from itself."""
-    return int(getattr(backbone, "config", backbone).hidden_size)  # type: ignore[arg-type]
+@torch.no_grad()
+def _states_width(backbone: nn.Module, picture: tuple[int, int, int] | None) -> int:
+    """Channels of a backbone's states, from its configuration or itself; where neither tells, since each stage has a
+    width of its own, from its states of an empty picture (height, width, channels). No random number is drawn."""
+    told = getattr(getattr(backbone, "config", backbone), "hidden_size", None)
+    if told is not None:
+        return int(told)
+    name = type(backbone).__name__
+    if picture is None:
+        raise ConfigurationError(f"model_type: {name} has no hidden_size, so the width of its states is not known")
+    height, width, channels = picture
+    training = backbone.training
+    try:
+        found = backbone.eval()(pixel_values=torch.zeros(1, channels, height, width))
+        return own.states_of_images(found).shape[-1]
+    except Exception as error:  # whatever transformers' code may raise
+        raise ConfigurationError(
+            f"model_type: {name} has no hidden_size and makes no states of a picture of {height} x {width} pixels: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    finally:
+        backbone.train(training)

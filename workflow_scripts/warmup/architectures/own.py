@@ -75,6 +75,22 @@ def states(found: Any) -> Tensor:
     return last
 
 
+def states_of_images(found: Any) -> Tensor:
+    """States [n, positions, width] of what a backbone of images returned; maps are taken for `positions`.
+
+    Where it pools its maps itself (ConvNeXt: their mean, normalised) the pooled state [n, 1, width] is the only one.
+    """
+    last, pooled = states(found), getattr(found, "pooler_output", None)
+    if last.ndim == 4 and pooled is not None:
+        return pooled.flatten(1)[:, None]
+    return positions(last)
+
+
+def positions(states: Tensor) -> Tensor:
+    """Maps [n, width, rows, columns] as states [n, positions, width], row by row; what is no map as it is."""
+    return states.flatten(2).transpose(1, 2) if states.ndim == 4 else states
+
+
 @torch.no_grad()
 def start_tokens(model: nn.Module) -> None:
     """Draw the task's token embedding, and its head where that is another matrix, as the class asks."""

@@ -17,6 +17,10 @@ WIDTH_KEYS = (*generic.WIDTH_KEYS, "embedding_dim", "emb_dim")
 HEAD_KEYS = (*generic.HEAD_KEYS, "attention_heads")
 GROUP_KEYS = (*generic.GROUP_KEYS, "num_kv_heads", "num_query_groups")
 DEPTH_KEYS = (*generic.DEPTH_KEYS, "num_blocks")
+STAGE_KEYS = ("depths", "depth", "hidden_sizes")
+"""Lists with one entry for each stage; the first that a type has tells how many there are."""
+STAGE_WIDTHS = ("hidden_sizes", "embed_dim")
+"""Parts of the names of such lists that hold widths."""
 HEAD_SIZE = 16
 """Width of an attention head of a small network."""
 SMALLEST, GRAIN = 8, 8
@@ -25,6 +29,8 @@ EXPERTS, CHOSEN = 4, 2
 """Experts of a layer, and of them those that a token visits."""
 WINDOW = 4
 """Side of a window of patches: small pictures leave few patches to the second stage."""
+STAGES = 2
+"""Of a network in stages, each of which halves its maps: more leave one position of a picture of 32 x 32."""
 VOCABULARY = 256
 """Rows of tables beside the vocabulary's own (hashes, tokens of each layer)."""
 
@@ -50,13 +56,12 @@ def small_settings(model_type: str, width: int, depth: int) -> dict[str, Any]:
         raise ConfigurationError(f"model_type: transformers knows no {model_type!r}") from error
     aliases = getattr(configuration, "attribute_map", {})
     default = {key: value for key, value in configuration.to_dict().items() if key not in aliases}
-    if "depths" in default:
-        return _stages(model_type, default, width, depth)
+    stages = next((len(default[key]) for key in STAGE_KEYS if isinstance(default.get(key), list | tuple)), 0)
+    if stages:
+        return _stages(default, stages, width, depth)
     width_key, depth_key = _first(default, WIDTH_KEYS), _first(default, DEPTH_KEYS)
     patterns = dict(_patterns(default, default.get(depth_key or "")))
     if width_key is None or (depth_key is None and not patterns):
-        if any("embed" in key or "hidden" in key for key, value in default.items() if isinstance(value, list)):
-            raise _by_stage(model_type)
         raise ConfigurationError(f"model_type: the configuration of {model_type} has no width or no number of layers")
     kinds = max((len(_kinds(pattern)) for pattern in patterns.values()), default=1)
     depth = max(depth, kinds)
@@ -74,24 +79,49 @@ def small_settings(model_type: str, width: int, depth: int) -> dict[str, Any]:
     return settings
 
 
-def _stages(model_type: str, default: Mapping[str, Any], width: int, depth: int) -> dict[str, Any]:
-    """Settings of a type whose layers come in stages, each twice as wide as the last: two stages, up to `width`."""
-    if not all(isinstance(default.get(key), kind) for key, kind in (("embed_dim", int), ("num_heads", list))):
-        raise _by_stage(model_type)
-    heads = [max(1, size // HEAD_SIZE) for size in (width // 2, width)]
-    settings: dict[str, Any] = {"embed_dim": width // 2, "num_heads": heads}
-    settings["depths"] = [depth - depth // 2, max(1, depth // 2)]
-    if "window_size" in default:
-        settings["window_size"] = WINDOW
-    if "pretrained_window_sizes" in default:
-        settings["pretrained_window_sizes"] = [0, 0]
+def _stages(default: Mapping[str, Any], stages: int, width: int, depth: int) -> dict[str, Any]:
+    """Settings of a type whose layers come in stages, each wider than the last: two of them, up to `width`.
+
+    Patches and strides are those of its first stages; ratios (of keys that attention condenses, of feed-forward layers)
+    those of its last, whose maps are as small as these.
+    """
+    lists = {key: list(value) for key, value in default.items() if isinstance(value, list | tuple)}
+    settings: dict[str, Any] = {
+        key: value[-STAGES:] if "ratio" in key else value[:STAGES]
+        for key, value in lists.items()
+        if len(value) == stages and not isinstance(value[0], str)
+    }
+    if not any(key in default for key in STAGE_KEYS[:2]):  # how many stages there are is not for the settings to say
+        settings = {}
+    sizes = {key: settings.get(key, value) for key, value in lists.items() if any(part in key for part in STAGE_WIDTHS)}
+    factor = width / next(iter(sizes.values()))[-1] if sizes else 0.0
+    for key, value in sizes.items():
+        settings[key] = [_rounded(size * factor) for size in value]
+    widths = settings[next(iter(sizes))] if sizes else [width // 2, width]
+    for key in {*HEAD_KEYS} & {*settings}:
+        settings[key] = [max(1, size // HEAD_SIZE) for size in widths]
+    for key in {"depths", "depth"} & {*settings}:
+        settings[key] = [depth - depth // 2, max(1, depth // 2)]
+    for key, value in default.items():
+        if key == "embed_dim" and isinstance(value, int):  # doubles from stage to stage
+            settings[key] = width // 2 ** (STAGES - 1)
+        elif key == "window_size":
+            settings[key] = WINDOW
+        elif key == "num_groups":
+            settings[key] = min(value, GRAIN)  # divides every size
+        elif key.startswith("num_") and key.endswith(("stages", "blocks")):
+            settings[key] = STAGES
+        elif sizes and isinstance(value, int) and _grows(key) and value >= 2 * GRAIN:
+            settings[key] = _rounded(value * factor)
     return settings
 
 
-def _by_stage(model_type: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"model_type: {model_type} has a width of its own in each stage and maps for states, which no head here takes"
-    )
+def _grows(key: str) -> bool:
+    return any(part in key for part in GROWS_WITH_WIDTH) and not any(part in key for part in STAYS)
+
+
+def _rounded(size: float) -> int:
+    return max(SMALLEST, round(size / GRAIN) * GRAIN)
 
 
 def _first(default: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
@@ -165,12 +195,8 @@ def _scaled(
         return {key: max(1, value * settings[head_key] // default[head_key])}
     if "vocab" in name and name != "vocab_size":
         return {key: min(value, VOCABULARY)}
-    if (
-        value >= 2 * GRAIN
-        and any(part in name for part in GROWS_WITH_WIDTH)
-        and not any(part in name for part in STAYS)
-    ):
-        return {key: max(SMALLEST, round(value * factor / GRAIN) * GRAIN)}
+    if value >= 2 * GRAIN and _grows(name):
+        return {key: _rounded(value * factor)}
     return {}
 
 

@@ -124,7 +124,7 @@ def _attention_width(network: model.Model) -> int:
     heads = getattr(layer, "num_attention_heads", None)
     if not heads:
         return 0
-    width = getattr(layer, "head_dim", None) or model.states_width(network.backbone) // heads
+    width = getattr(layer, "head_dim", None) or network.width // heads
     return int(heads) * int(width)
 
 

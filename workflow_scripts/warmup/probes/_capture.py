@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from warmup.architectures import own
 from warmup.probes import _operators
 
 
@@ -65,6 +66,7 @@ class Watcher:
         self._model = model
         self.modules = [(name, model.get_submodule(name)) for name in watched]
         self.may_attend = any("Attention" in type(module).__name__ for module in model.modules())
+        self._maps = getattr(model, "pixels", False)
         self._names = {id(module): name for name, module in model.named_modules()}
         configurations: list[Any] = [getattr(module, "config", None) for module in model.modules()]
         chosen = [getattr(configuration, "_attn_implementation", None) for configuration in configurations]
@@ -84,7 +86,7 @@ class Watcher:
         """
         captured = Captured()
         handles = [
-            module.register_forward_pre_hook(partial(_keep, captured.inputs, name), with_kwargs=True)
+            module.register_forward_pre_hook(partial(_keep, captured.inputs, name, self._maps), with_kwargs=True)
             for name, module in self.modules
         ]
         try:
@@ -113,9 +115,12 @@ class Watcher:
             local.update(before)
 
 
-def _keep(inputs: dict[str, Tensor], name: str, module: nn.Module, given: tuple[Any, ...], named: Any) -> None:
+def _keep(
+    inputs: dict[str, Tensor], name: str, maps: bool, module: nn.Module, given: tuple[Any, ...], named: Any
+) -> None:
     del module
-    inputs[name] = given[0] if given else named["hidden_states"]
+    states = given[0] if given else named["hidden_states"]
+    inputs[name] = own.positions(states) if maps else states
 
 
 def _recorder(original: Callable[..., Any] | None, names: dict[int, str], captured: Captured) -> Callable[..., Any]:

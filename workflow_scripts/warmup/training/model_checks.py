@@ -2,7 +2,7 @@
 
 In: the parts of the configuration that make models, and the prepared data. Out: what each is made of (for the report
 and the plan). Refused: what transformers cannot build, run or does not know, too long a sequence, a language model
-that looks ahead.
+that looks ahead, statistics of batches.
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ def describe_on_meta(architecture: ArchitectureSettings, task: Task) -> dict[str
     """Number of trained parameters, in all and by layer group, role and warmup role, of an entry; takes no memory."""
     network = model.build(architecture, task, seed=0, device="meta")
     _positions(network, architecture, task)
+    refuse_running_statistics(network, architecture)
     sizes = {name: parameter.numel() for name, parameter in roles.trained(network)}
     groups = layers.layer_groups(network)
     kinds = {name: roles.role(network, name) for name in sizes}
@@ -108,7 +109,7 @@ def describe_on_meta(architecture: ArchitectureSettings, task: Task) -> dict[str
         "layer_groups": {group: sum(sizes[name] for name in names) for group, names in groups.items()},
         "roles": _summed(sizes, kinds),
         "warmup_roles": _summed(sizes, warmup_roles.warmup_roles(network)),
-        "width": model.states_width(network.backbone),
+        "width": network.width,
         "layers": len(layers.blocks(network.backbone)),
     }
 
@@ -119,6 +120,26 @@ def _summed(sizes: Mapping[str, int], kinds: Mapping[str, str]) -> dict[str, int
     for name, size in sizes.items():
         found[kinds[name]] = found.get(kinds[name], 0) + size
     return found
+
+
+def refuse_running_statistics(network: torch.nn.Module, architecture: ArchitectureSettings) -> None:
+    """Raise ConfigurationError if a part normalises by statistics of the batch, or keeps running ones of them.
+
+    Such a network is another one in a micro-batch than in a whole batch, and another one again in validation and in the
+    probes, which run it in evaluation mode.
+    """
+    found = {
+        type(part).__name__
+        for part in network.modules()
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)
+        or any(name in ("running_mean", "running_var") for name, _ in part.named_buffers(recurse=False))
+    }
+    if found:
+        key, name, _ = _called(architecture)
+        raise ConfigurationError(
+            f"{key}: {name} normalises by statistics of its batches ({', '.join(sorted(found))}): probes, validations "
+            "and micro-batches see another network; take one with LayerNorm or GroupNorm"
+        )
 
 
 def refuse_failing(network: model.Model, architecture: ArchitectureSettings, task: Task) -> None:

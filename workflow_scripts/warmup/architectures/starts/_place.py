@@ -47,7 +47,7 @@ def places(network: nn.Module) -> Iterator[tuple[str, nn.Parameter, Place]]:
     """(name, parameter, place) of everything that is trained in a Model."""
     backbone = network.get_submodule("backbone")
     blocks = layers.blocks(backbone)
-    pixels = getattr(network, "backbone_argument", None) == "pixel_values"
+    pixels = getattr(network, "pixels", False)
     trained = list(roles.trained(network))
     tied = "output_adapter.weight" not in dict(trained)
     for name, parameter in trained:
