@@ -47,6 +47,13 @@ def test_what_people_train_now_is_among_130_types_that_train() -> None:
     assert len(trains) >= 130
 
 
+def test_backbones_in_stages_are_among_19_image_types_that_train() -> None:
+    page = census.written(images=True)
+    trains = {name for name, (result, _) in page.items() if result in (census.WORKS, census.PARTLY)}
+    assert {"convnext", "convnextv2", "poolformer", "focalnet", "pvt", "pvt_v2", "segformer", "bit"} <= trains
+    assert len(trains) >= 19
+
+
 def test_the_page_names_every_type_and_a_reason_for_each_that_does_not_train() -> None:
     for images, types in ((False, census.text_types()), (True, census.image_types())):
         page = census.written(images)

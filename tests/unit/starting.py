@@ -16,6 +16,8 @@ CHANCE = 1e-6
 """A right start is refused once in a million looks at a parameter."""
 
 SMALL, PAPER_WIDTH = 64, 768
+PIXELS = ("vit", "swin", "convnext")
+"""Families that take images as they are."""
 
 
 def sizes(model_type: str, width: int) -> dict[str, Any]:
@@ -115,7 +117,7 @@ def tasks(prepared: Path) -> dict[str, Any]:
 
 def entry(model_type: str, settings: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """An entry of the configuration that starts as its authors start it."""
-    pixels = model_type in ("vit", "swin")
+    pixels = model_type in PIXELS
     base = {"model_type": model_type, "input": "pixels" if pixels else "embeddings", "tied_head": True}
     return {**base, "settings": settings, "interventions": {}, "initialisation": "authors", **changes}
 
@@ -124,7 +126,7 @@ def started(
     model_type: str, settings: dict[str, Any], tasks: dict[str, Any], seed: int = 0, **changes: Any
 ) -> dict[str, torch.Tensor]:
     """Initial values of everything that is trained, by name."""
-    task = tasks["images" if model_type in ("vit", "swin") else changes.pop("task", "language")]
+    task = tasks["images" if model_type in PIXELS else changes.pop("task", "language")]
     network = model.build(entry(model_type, settings, **changes), task, seed)
     return {name: parameter.detach() for name, parameter in roles.trained(network)}
 

@@ -104,7 +104,7 @@ def test_flops_of_rwkv_equal_torchs_count(task: str) -> None:
     assert measured(chosen, "rwkv", task).matrix_flops == counter_total(chosen, "rwkv", task)
 
 
-@pytest.mark.parametrize("architecture", ["vit", "swin"])
+@pytest.mark.parametrize("architecture", ["vit", "swin", "convnext"])
 def test_flops_of_a_backbone_that_takes_pixels_are_torchs_own(architecture: str) -> None:
     chosen = settings("laptop")
     assert measured(chosen, architecture, "images").matrix_flops == counter_total(chosen, architecture, "images")

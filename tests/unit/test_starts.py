@@ -9,7 +9,7 @@ import pytest
 import starting
 import torch
 from scipy import stats
-from starting import CHANCE, PAPER_WIDTH, SMALL, entry, follows, normal, sizes, started, step_sizes, uniform
+from starting import CHANCE, PAPER_WIDTH, PIXELS, SMALL, entry, follows, normal, sizes, started, step_sizes, uniform
 
 from warmup import registry
 from warmup.architectures import model, starts
@@ -17,7 +17,7 @@ from warmup.architectures.starts import _laws, _place
 from warmup.config import configuration, grid
 from warmup.errors import ConfigurationError
 
-FAMILIES = ["gpt2", "mamba", "jamba", "rwkv", "vit", "swin"]
+FAMILIES = ["gpt2", "mamba", "jamba", "rwkv", "vit", "swin", "convnext"]
 SIZED = ["mamba2", "falcon_mamba", "llama"]
 
 
@@ -183,6 +183,20 @@ def test_swin_draws_its_tables_of_positions_and_leaves_its_patches_to_torch(
     assert not weights["output_adapter.projection.bias"].any()
 
 
+def test_convnext_starts_normal_and_each_block_at_a_millionth(config: dict[str, Any], tasks: dict[str, Any]) -> None:
+    weights = started("convnext", laptop(config, "convnext"), tasks)
+    stages, block = "backbone.encoder.stages", "backbone.encoder.stages.0.layers.1"
+    for drawn in (
+        *("backbone.embeddings.patch_embeddings", f"{stages}.1.downsampling_layer.1", "output_adapter.projection"),
+        *(f"{block}.dwconv", f"{block}.pwconv1", f"{block}.pwconv2"),
+    ):
+        normal(weights[f"{drawn}.weight"], 0.02)
+        assert not weights[f"{drawn}.bias"].any()
+    for norm in ("backbone.embeddings.layernorm", f"{block}.layernorm", "backbone.layernorm"):
+        assert bool((weights[f"{norm}.weight"] == 1).all()) and not weights[f"{norm}.bias"].any()
+    assert bool((weights[f"{block}.layer_scale_parameter"] == 1e-6).all())
+
+
 @pytest.mark.parametrize("width", [SMALL, PAPER_WIDTH])
 @pytest.mark.parametrize("tied", [True, False])
 def test_llama_scales_residual_projections_by_depth(tied: bool, width: int, tasks: dict[str, Any]) -> None:
@@ -203,7 +217,7 @@ def test_llama_scales_residual_projections_by_depth(tied: bool, width: int, task
 def test_nothing_inside_a_specified_backbone_is_left_to_the_library(
     model_type: str, task: str, config: dict[str, Any], tasks: dict[str, Any]
 ) -> None:
-    pixels = model_type in ("vit", "swin")
+    pixels = model_type in PIXELS
     if pixels and task != "images":
         return
     settings = sizes(model_type, SMALL) if model_type in SIZED else laptop(config, model_type)
@@ -226,9 +240,7 @@ def test_a_start_depends_on_the_seed_alone_and_lies_at_no_distance_from_its_law(
     again, other = started(model_type, settings, tasks), started(model_type, settings, tasks, seed=1)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
-    network = model.build(
-        entry(model_type, settings), tasks["images" if model_type in ("vit", "swin") else "language"], seed=0
-    )
+    network = model.build(entry(model_type, settings), tasks["images" if model_type in PIXELS else "language"], seed=0)
     for name, law in _place.laws(network, registry.load("architectures.starts", model_type)).items():
         if law is not None and name in first:
             values = first[name]

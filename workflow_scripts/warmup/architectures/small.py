@@ -99,7 +99,7 @@ def _stages(default: Mapping[str, Any], stages: int, width: int, depth: int) -> 
         settings[key] = [_rounded(size * factor) for size in value]
     widths = settings[next(iter(sizes))] if sizes else [width // 2, width]
     for key in {*HEAD_KEYS} & {*settings}:
-        settings[key] = [max(1, size // HEAD_SIZE) for size in widths]
+        settings[key] = [_dividing(size, size // HEAD_SIZE) for size in widths]
     for key in {"depths", "depth"} & {*settings}:
         settings[key] = [depth - depth // 2, max(1, depth // 2)]
     for key, value in default.items():
@@ -118,6 +118,11 @@ def _stages(default: Mapping[str, Any], stages: int, width: int, depth: int) -> 
 
 def _grows(key: str) -> bool:
     return any(part in key for part in GROWS_WITH_WIDTH) and not any(part in key for part in STAYS)
+
+
+def _dividing(width: int, wanted: int) -> int:
+    """The number of heads that divides `width`, `wanted` or the next below."""
+    return next(heads for heads in range(max(1, wanted), 0, -1) if width % heads == 0)
 
 
 def _rounded(size: float) -> int:
@@ -156,9 +161,7 @@ def _heads(default: Mapping[str, Any], width: int) -> dict[str, int]:
     key, group = _first(default, HEAD_KEYS), next((key for key in GROUP_KEYS if key in default), None)
     if key is None:
         return {}
-    heads = max(1, min(default[key], width // HEAD_SIZE))
-    while width % heads:
-        heads -= 1
+    heads = _dividing(width, min(default[key], width // HEAD_SIZE))
     found = {key: heads}
     if group is not None:
         found[group] = max(1, heads * (default[group] or default[key]) // default[key])
