@@ -62,6 +62,16 @@ def test_a_backbone_in_stages_trains_at_the_wanted_width(model_type: str, task: 
 
 
 @pytest.mark.parametrize("model_type", IN_STAGES)
+def test_an_example_does_not_see_its_batch_and_leaves_no_trace(model_type: str, task: classification.Task) -> None:
+    network = model.build(entry(model_type), task, seed=0)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    inputs, _ = task.batch(seed=0, step=0)
+    assert network.training
+    assert torch.allclose(network(inputs)[1:2], network(inputs[1:2]), atol=1e-5)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("model_type", IN_STAGES)
 def test_blocks_are_told_from_what_stands_between_stages(model_type: str, task: classification.Task) -> None:
     network = model.build(entry(model_type), task, seed=0, device="meta")
     groups = layers.layer_groups(network)
