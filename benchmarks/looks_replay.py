@@ -50,12 +50,9 @@ def main() -> None:
     given = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
     settings = configuration.effective({**given, "scale": chosen.scale, "design": "adaptive"})
     found = stored_cells(chosen.runs, settings)
-    for name, spending in (("adaptive", looks.LATE), ("bounded", settings["looks"]["spending"])):
-        rules = {
-            "looks": {**settings["looks"], "spending": spending},
-            "confidence": settings["statistics"]["confidence"],
-        }
-        spent = ", ".join(f"{level:.2g}" for level in looks.levels(rules))
+    for name, rules in (("adaptive", two_designs.spending_late(settings)), ("bounded", settings)):
+        levels = looks.levels({**rules, "confidence": settings["statistics"]["confidence"]})
+        spent = ", ".join(f"{level:.2g}" for level in levels)
         print(f"{len(found)} cells of {chosen.runs.name}, {name}: looks at {rules['looks']['seeds']} spend {spent}")
     if chosen.table == "stored":
         stored(found, settings, chosen.orders)

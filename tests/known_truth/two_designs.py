@@ -110,8 +110,7 @@ def answers(cells: Sequence[Cell], settings: Mapping[str, Any], draws: int = DRA
     `draws`: simulated null studies behind critical values.
     """
     statistics = settings["statistics"]
-    late = {**settings, "looks": {**settings["looks"], "spending": looks.LATE}}
-    unbounded = {cell_of(cell): _replayed(cell, late, draws) for cell in cells}
+    unbounded = {cell_of(cell): _replayed(cell, spending_late(settings), draws) for cell in cells}
     records = {cell_of(cell): _replayed(cell, settings, draws) for cell in cells}
     runs = {cell_of(cell): _runs(cell) for cell in cells}
     granted = _granted(runs, records, settings)
@@ -133,6 +132,11 @@ def answers(cells: Sequence[Cell], settings: Mapping[str, Any], draws: int = DRA
         found["adaptive"].append(_answer(unbounded[key]))
         found["bounded"].append(_answer(records[key][: granted[key]]))
     return found
+
+
+def spending_late(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The same settings, their looks spending late, as looks without a bound do unless told otherwise."""
+    return {**settings, "looks": {**settings["looks"], "spending": looks.LATE}}
 
 
 def cell_of(cell: Cell) -> opened.Cell:
